@@ -1,0 +1,238 @@
+"""What the engine gives back: emissions, decisions, dead letters, counts, checkpoints."""
+
+from dataclasses import dataclass, fields
+from typing import Final, Self
+
+import msgpack
+
+from streamsampler.spans.records import Headers
+
+_DECISION_VERSION: Final = 1
+_NS_PER_MS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a partition stands: what a commit says of it.
+
+    Attributes:
+        low_watermark: The first offset that an undecided trace still needs; what is committed.
+        position: The offset behind the last record that was taken in.
+        stream_time_ms: Stream time when the record at the low watermark was taken in, so that a
+            replay from there finds the clock as it was; -1: none yet.
+    """
+
+    low_watermark: int
+    position: int
+    stream_time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """A record for the output topic: a kept trace, a part of one, or late spans of one.
+
+    Attributes:
+        partition: The input partition it came from.
+        trace_id: 16 bytes.
+        value: OTLP protobuf `TracesData`.
+        headers: Those of the records it is made of, each pair once.
+        spans: How many are in it.
+        late: Whether they came after the verdict.
+    """
+
+    partition: int
+    trace_id: bytes
+    value: bytes
+    headers: Headers
+    spans: int
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict on one trace, and what it rests on.
+
+    Attributes:
+        partition: The input partition.
+        trace_id: 16 bytes.
+        decision: "sampled", "not_sampled" or "dropped".
+        policy: The policy that sampled or dropped it, or None.
+        trigger: "complete", "timeout", "limit" or "shutdown".
+        threshold: T as th digits; None where no probability is known.
+        adjusted_count: How many traces it stands for; None where that is not known.
+        spans: Buffered spans, without duplicates.
+        bytes: Of them, with their shares of the records around them.
+        duration_ns: Largest end minus smallest start.
+        tenant: The trace's tenant, or None.
+        error: Whether some span's status is ERROR.
+        decided_at_ms: Stream time.
+        first_offset: Of the record that its first span came in.
+        policy_version: Of the policy set.
+    """
+
+    partition: int
+    trace_id: bytes
+    decision: str
+    policy: str | None
+    trigger: str
+    threshold: str | None
+    adjusted_count: float | None
+    spans: int
+    bytes: int
+    duration_ns: int
+    tenant: str | None
+    error: bool
+    decided_at_ms: int
+    first_offset: int
+    policy_version: str
+
+    def line(self) -> dict[str, object]:
+        """Say it as a JSON line of ``replay --decisions``.
+
+        Returns:
+            The fields of the design's part 6, and more; durations in ms.
+        """
+        return {
+            "trace_id": self.trace_id.hex(),
+            "decision": self.decision,
+            "policy": self.policy,
+            "trigger": self.trigger,
+            "threshold": self.threshold,
+            "adjusted_count": self.adjusted_count,
+            "spans": self.spans,
+            "bytes": self.bytes,
+            "duration_ms": self.duration_ns / _NS_PER_MS,
+            "tenant": self.tenant,
+            "error": self.error,
+            "decided_at_ms": self.decided_at_ms,
+            "policy_version": self.policy_version,
+        }
+
+    def pack(self) -> "bytes":
+        """Say it as the value of a record on the decisions topic; the key is the trace id.
+
+        Returns:
+            A msgpack array: a version, then the fields from `decision` on.
+        """
+        packed: bytes = msgpack.packb(
+            (
+                _DECISION_VERSION, self.decision, self.policy, self.trigger, self.threshold,
+                self.adjusted_count, self.spans, self.bytes, self.duration_ns, self.tenant,
+                self.error, self.decided_at_ms, self.first_offset, self.policy_version,
+            )
+        )  # fmt: skip
+        return packed
+
+    @classmethod
+    def unpack(cls, partition: int, key: "bytes", value: "bytes") -> Self:
+        """Read a record of the decisions topic.
+
+        Args:
+            partition: Of the record, which is the input's too.
+            key: The trace id, 16 bytes.
+            value: What `pack` made.
+
+        Returns:
+            The decision.
+
+        Raises:
+            ValueError: The value is no decision of this version.
+        """
+        try:
+            version, *values = msgpack.unpackb(value)
+            if version != _DECISION_VERSION:
+                raise ValueError(f"decision of version {version}, {_DECISION_VERSION} expected")
+            return cls(partition, key, *values)
+        except (TypeError, msgpack.UnpackException) as error:
+            raise ValueError(f"no decision: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that cannot be read.
+
+    Attributes:
+        record: Its index in the batch.
+        reason: A word for metrics, such as "bad_span_id".
+        detail: A sentence that says what and where.
+    """
+
+    record: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a batch.
+
+    Attributes:
+        emissions: For the output topic, in the order of the verdicts.
+        decisions: For the decisions topic.
+        dead_letters: For the dead-letter topic.
+    """
+
+    emissions: list[Emission]
+    decisions: list[Decision]
+    dead_letters: list[DeadLetter]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of everything that a partition brought; spans, unless the name says otherwise.
+
+    Attributes:
+        records: Records read.
+        spans_in: Spans read; a record that cannot be read counts as one.
+        kept: Spans of sampled traces, late ones too.
+        not_sampled: Spans of traces that nothing sampled.
+        dropped: Spans of traces that a drop policy took.
+        duplicates: Spans that their trace had already.
+        dead_lettered: Records that could not be read.
+        buffered: Spans of undecided traces.
+        late_sampled: Of `kept`, those that came after the verdict.
+        late_not_sampled: Of `not_sampled` and `dropped`, likewise.
+        late_errors: Of `late_not_sampled`, those whose status is ERROR.
+        traces_sampled: Traces decided so.
+        traces_not_sampled: Traces decided so.
+        traces_dropped: Traces decided so.
+        traces_buffered: Undecided traces.
+        records_keyless: Records without a key.
+        records_key_mismatch: Records whose key is not their payload's trace id.
+        records_other_signal: Records whose header says that they are no traces; passed over.
+        records_without_spans: Sound records with nothing in them.
+        records_dead: Records sent to the dead letters.
+        decisions_forgotten: Decisions forgotten before their time, for want of room.
+    """
+
+    records: int = 0
+    spans_in: int = 0
+    kept: int = 0
+    not_sampled: int = 0
+    dropped: int = 0
+    duplicates: int = 0
+    dead_lettered: int = 0
+    buffered: int = 0
+    late_sampled: int = 0
+    late_not_sampled: int = 0
+    late_errors: int = 0
+    traces_sampled: int = 0
+    traces_not_sampled: int = 0
+    traces_dropped: int = 0
+    traces_buffered: int = 0
+    records_keyless: int = 0
+    records_key_mismatch: int = 0
+    records_other_signal: int = 0
+    records_without_spans: int = 0
+    records_dead: int = 0
+    decisions_forgotten: int = 0
+
+    def conserved(self) -> bool:
+        """Tell whether the conservation law holds: no span is in none of the fates."""
+        fates = self.kept + self.not_sampled + self.dropped + self.duplicates
+        return self.spans_in == fates + self.dead_lettered + self.buffered
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            *(getattr(self, one.name) + getattr(other, one.name) for one in fields(Counts))
+        )

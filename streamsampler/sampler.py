@@ -1,0 +1,498 @@
+"""The engine: a batch of records in; blocks stored, verdicts and emissions out.
+
+It is pure but for the block store it is given: no Kafka, no wall clock, no randomness. The same
+records, cut into whatever batches, give the same verdicts. `Sampler.submit` is the life of a
+batch, its six stages in order:
+
+1. *Records to a buffer* (`spans.records`), done by whoever makes the batch.
+2. *Scan* (`spans.scan`): protobuf to columns.
+3. *Predicates* (`policies.matching`): what each span matches.
+4. *Fold* (`traces.fold`): each span meets its trace; its record goes into a block.
+5. *Due* (`traces.due`): which traces are to be decided, and the verdicts, by vector.
+6. *Emit* (`emission`): the records of what is kept.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from streamsampler.emission import kept_traces, late_spans
+from streamsampler.estimates import NO_THRESHOLD, encode
+from streamsampler.outcome import Checkpoint, Counts, DeadLetter, Decision, Emission, Outcome
+from streamsampler.partition import Fates, Partition
+from streamsampler.policies import DueTraces, PolicySet, TenantNumbers, Verdicts, compile_policies
+from streamsampler.policies.compiled import SAMPLED
+from streamsampler.policies.matching import Matcher
+from streamsampler.spans.columns import Bytes, Int64s, Rows, UInt64s
+from streamsampler.spans.keys import KEYLESS, MISMATCH, check_keys
+from streamsampler.spans.randomness import NO_RANDOMNESS, read_randomness
+from streamsampler.spans.records import Headers, RecordBatch
+from streamsampler.spans.scan import FAULTS, Scan, Scanner
+from streamsampler.store import BlockStore, Shelf
+from streamsampler.traces.decided import VERDICTS, DecidedTraces, PastDecision
+from streamsampler.traces.due import all_rows, due_rows, forget, records_of
+from streamsampler.traces.fold import CLOSED, LATE, refold_spans
+from streamsampler.traces.table import LIMIT, NOW, ROOT, lengthen, trace_table
+
+__all__ = [
+    "Checkpoint",
+    "Counts",
+    "DeadLetter",
+    "Decision",
+    "Emission",
+    "Limits",
+    "Outcome",
+    "PastDecision",
+    "Sampler",
+]
+
+SIGNAL_HEADER: Final = "otelcol.signal"
+_R_BITS: Final = np.uint64((1 << 56) - 1)
+_MOST_NS: Final = np.uint64(np.iinfo(np.int64).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large things may get.
+
+    Attributes:
+        spans_per_trace: A trace with so many spans is decided at once, trigger "limit".
+        bytes_per_trace: Likewise for so many bytes.
+        block_bytes: A block is full when it holds so many bytes of records.
+        max_record_bytes: The largest value of an emission; a larger trace comes in several.
+        decisions: How many past decisions a partition remembers.
+    """
+
+    spans_per_trace: int = 50_000
+    bytes_per_trace: int = 64 << 20
+    block_bytes: int = 128 << 10
+    max_record_bytes: int = 950_000
+    decisions: int = 1_000_000
+
+
+class Sampler:
+    """The engine over any number of partitions."""
+
+    def __init__(
+        self, policies: PolicySet, store: BlockStore, limits: Limits | None = None
+    ) -> None:
+        """Begin without partitions.
+
+        Args:
+            policies: The set in force.
+            store: Where blocks go; it stays its opener's.
+            limits: How large things may get.
+
+        Raises:
+            PolicyError: The set cannot be compiled.
+        """
+        self._store = store
+        self._limits = limits or Limits()
+        self._tenants = TenantNumbers()
+        self._partitions: dict[int, Partition] = {}
+        self._compile(policies)
+
+    def _compile(self, policies: PolicySet) -> None:
+        self._compiled = compile_policies(policies, self._tenants)
+        self._policies = policies
+        self._matcher = Matcher(self._compiled, self._tenants)
+        self._scanner = Scanner(self._compiled.wanted)
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions that the engine holds."""
+        return tuple(self._partitions)
+
+    def assign(
+        self,
+        partition: int,
+        resume: Checkpoint | None = None,
+        decided: Sequence[PastDecision] = (),
+    ) -> None:
+        """Take a partition over; its records are to come from the low watermark on.
+
+        Args:
+            partition: One that the engine does not hold.
+            resume: Where its last owner left it; None: it starts from nothing.
+            decided: Decisions made since the low watermark, in the order they were made. Their
+                spans before the position are passed over, as they have been dealt with.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        now = resume.stream_time_ms if resume else -1
+        position = resume.position if resume else 0
+        past = DecidedTraces(self._limits.decisions)
+        past.restore(decided)
+        self._partitions[partition] = Partition(
+            number=partition,
+            table=trace_table(self._policies.decision_wait_ms, now),
+            decided=past,
+            shelf=Shelf(self._store, partition, self._limits.block_bytes),
+            settings=self._settings(position),
+            position=resume.low_watermark if resume else 0,
+            resumed_at=position,
+        )
+
+    def _settings(self, resumed_at: int) -> Int64s:
+        policies, limits = self._policies, self._limits
+        return np.array(
+            [
+                policies.decision_wait_ms,
+                policies.completion_grace_ms,
+                limits.spans_per_trace,
+                limits.bytes_per_trace,
+                resumed_at,
+            ],
+            np.int64,
+        )
+
+    def revoke(self, partition: int) -> None:
+        """Forget a partition; nothing is decided.
+
+        Args:
+            partition: One that the engine holds.
+        """
+        del self._partitions[partition]
+
+    def submit(self, batch: RecordBatch) -> Outcome:
+        """Take a batch in, and decide what has become due.
+
+        Args:
+            batch: Records of partitions that the engine holds. Their times are the caller's to
+                clamp: one clock that runs ahead would make everything due.
+
+        Returns:
+            What came of it.
+
+        Raises:
+            StoreError: The store cannot be written or read. What the batch has done to the
+                engine stays half done: its partitions must be revoked and assigned again.
+        """
+        passed = _other_signals(batch.headers)
+        scan = self._scanner.scan(batch.buffer, batch.bounds, passed)
+        matches = self._matcher.match(batch.buffer, scan, batch.headers)
+        randomness = np.empty(len(scan.spans), np.uint64)
+        read_randomness(batch.buffer, scan.spans, randomness)
+        keys = np.empty(len(batch), np.uint8)
+        check_keys(batch.keys, batch.key_bounds, scan.records, scan.spans, keys)
+        fates = Fates(
+            np.empty(len(scan.spans), np.uint8),
+            np.empty(len(scan.spans), np.int64),
+            np.empty(len(batch), np.int64),
+            np.empty(len(batch), np.int32),
+        )
+        outcome = Outcome([], [], [])
+        ranks = self._matcher.ranks()
+        for run in _runs(batch):
+            partition = self._partitions[int(batch.partitions[run.start])]
+            outcome.dead_letters.extend(
+                _count_records(partition, batch, scan.records, keys, passed, run)
+            )
+            spans = partition.fold(batch, scan, matches, ranks, randomness, run, fates)
+            partition.count_spans(fates.fates[spans])
+            late = spans.start + np.flatnonzero(fates.fates[spans] == LATE)
+            verdicts = partition.decided.rows["verdict"][fates.targets[late]]
+            self._follow(partition, batch, scan, late, verdicts, outcome)
+            due = due_rows(partition.table)
+            traces = partition.table.rows[due]
+            decision = self._decide(partition, due, "", outcome)
+            closed = spans.start + np.flatnonzero(fates.fates[spans] == CLOSED)
+            verdicts = _verdicts_of(traces, decision, scan.spans[closed])
+            self._follow(partition, batch, scan, closed, verdicts, outcome)
+        return outcome
+
+    def advance(self, partition: int, stream_time_ms: int) -> Outcome:
+        """Move an idle partition's time on, and decide what has become due.
+
+        Args:
+            partition: One that the engine holds.
+            stream_time_ms: Ms; what lies behind its stream time changes nothing.
+
+        Returns:
+            What came of it.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        outcome = Outcome([], [], [])
+        held = self._partitions[partition]
+        held.table.registers[NOW] = max(held.table.now_ms, stream_time_ms)
+        self._decide(held, due_rows(held.table), "", outcome)
+        return outcome
+
+    def finish(self) -> Outcome:
+        """Decide everything that is buffered, at the end of a replay.
+
+        Returns:
+            What came of it; what is not due has the trigger "shutdown".
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        outcome = Outcome([], [], [])
+        for partition in self._partitions.values():
+            self._decide(partition, due_rows(partition.table), "", outcome)
+            self._decide(partition, all_rows(partition.table), "shutdown", outcome)
+        return outcome
+
+    def use(self, policies: PolicySet) -> None:
+        """Put another policy set into force, for all traces decided from now on.
+
+        What is buffered is scanned again for what the new set reads. Deadlines that are set
+        stay; traces that begin or grow from now on follow the new waits.
+
+        Args:
+            policies: The set.
+
+        Raises:
+            PolicyError: It cannot be compiled; the old set stays in force.
+            StoreError: The store cannot be read.
+        """
+        self._compile(policies)
+        for partition in self._partitions.values():
+            lengthen(partition.table, policies.decision_wait_ms)
+            partition.settings = self._settings(partition.resumed_at)
+            partition.table.rows["matched"] = 0
+            partition.table.rows["tenant"] = 0
+            for block in partition.shelf.live_blocks():
+                scan = self._scanner.scan(block.body, block.bounds)
+                headers = [block.headers.get(record) for record in range(len(block))]
+                matches = self._matcher.match(block.body, scan, headers)
+                refold_spans(
+                    scan.spans, matches.matched, matches.tenants, self._matcher.ranks(),
+                    partition.table.rows, partition.table.slots,
+                )  # fmt: skip
+
+    def checkpoint(self, partition: int) -> Checkpoint:
+        """Tell where a partition stands, for a commit.
+
+        Args:
+            partition: One that the engine holds.
+
+        Returns:
+            Its low watermark, position and stream time.
+        """
+        return self._partitions[partition].checkpoint()
+
+    def committed(self, partition: int, checkpoint: Checkpoint) -> None:
+        """Learn that a checkpoint is committed: what it made disposable may go.
+
+        Args:
+            partition: One that the engine holds.
+            checkpoint: As `checkpoint` gave it, and nothing has been submitted since.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        held = self._partitions[partition]
+        if checkpoint.position == held.position:
+            held.shelf.dispose(held.shelf.disposable())
+
+    def stream_time_ms(self, partition: int) -> int:
+        """Tell a partition's stream time.
+
+        Args:
+            partition: One that the engine holds.
+
+        Returns:
+            Ms; -1 before its first record.
+        """
+        return self._partitions[partition].table.now_ms
+
+    def counts(self, partition: int) -> Counts:
+        """Tell what became of all that a partition brought.
+
+        Args:
+            partition: One that the engine holds.
+
+        Returns:
+            The counts since it was assigned.
+        """
+        return self._partitions[partition].counted()
+
+    def _decide(
+        self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome
+    ) -> Verdicts | None:
+        """Decide traces, emit the kept ones and forget them all."""
+        if not len(rows):
+            return None
+        table = partition.table
+        traces = table.rows[rows]
+        verdicts = self._compiled.decide(_due_traces(partition.number, traces))
+        records = records_of(table, rows)
+        kept = verdicts.decision == SAMPLED
+        outcome.emissions.extend(
+            kept_traces(
+                partition.shelf, partition.number, traces[kept],
+                records[np.repeat(kept, traces["spans"])], self._limits.max_record_bytes,
+            )
+        )  # fmt: skip
+        outcome.decisions.extend(self._decisions(partition.number, traces, verdicts, trigger))
+        partition.count_verdicts(traces, verdicts)
+        partition.decided.forget(table.now_ms - self._policies.decision_ttl_ms)
+        partition.decided.remember(
+            traces["id_hi"], traces["id_lo"], _decided_ms(traces, trigger, table.now_ms) // 1000,
+            verdicts.decision,
+        )  # fmt: skip
+        partition.shelf.release(records)
+        forget(table, rows)
+        return verdicts
+
+    def _follow(  # noqa: PLR0913 - what a late span needs to follow its trace's verdict
+        self, partition: Partition, batch: RecordBatch, scan: Scan, late: Int64s,
+        verdicts: Bytes, outcome: Outcome,
+    ) -> None:  # fmt: skip
+        """Let late spans follow their traces' verdicts."""
+        if not len(late):
+            return
+        partition.count_late(verdicts, scan.spans["status"][late])
+        kept = late[verdicts == SAMPLED]
+        if len(kept):
+            outcome.emissions.extend(late_spans(batch, scan.records, scan.spans, kept))
+
+    def _decisions(
+        self, partition: int, traces: Rows, verdicts: Verdicts, trigger: str
+    ) -> Iterator[Decision]:
+        names = [policy.name for policy in self._policies.policies]
+        version = self._policies.version
+        ids = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
+        columns = zip(
+            verdicts.decision.tolist(),
+            verdicts.policy.tolist(),
+            [trigger] * len(traces) if trigger else _triggers(traces, self._policies),
+            verdicts.threshold.tolist(),
+            verdicts.adjusted.tolist(),
+            traces["spans"].tolist(),
+            traces["size"].tolist(),
+            _durations(traces).tolist(),
+            traces["tenant"].tolist(),
+            ((traces["flags"] & 2) != 0).tolist(),
+            traces["due_ms"].tolist(),
+            traces["first_offset"].tolist(),
+            strict=True,
+        )
+        for place, row in enumerate(columns):
+            decision, policy, cause, threshold, adjusted, *facts, tenant, error, due, first = row
+            sampled = decision == SAMPLED
+            yield Decision(
+                partition, ids[16 * place : 16 * place + 16], VERDICTS[decision],
+                names[policy] if policy >= 0 else None, cause,
+                encode(threshold) if sampled and threshold != NO_THRESHOLD else None,
+                adjusted if sampled and adjusted == adjusted else None,  # noqa: PLR0124 - NaN
+                *facts, self._tenants.name(tenant).decode(errors="replace") if tenant else None,
+                error, due, first, version,
+            )  # fmt: skip
+
+
+def _runs(batch: RecordBatch) -> Iterator[slice]:
+    """The batch's partitions, one after the other."""
+    if len(batch):
+        cuts = np.flatnonzero(np.diff(batch.partitions)) + 1
+        edges = [0, *cuts.tolist(), len(batch)]
+        yield from map(slice, edges[:-1], edges[1:])
+
+
+def _other_signals(headers: Sequence[Headers | None]) -> Bytes:
+    """Which records say in a header that they are logs or metrics."""
+    passed = np.zeros(len(headers), np.uint8)
+    if any(headers):
+        for record, pairs in enumerate(headers):
+            for key, value in pairs or ():
+                if key == SIGNAL_HEADER and value != b"traces":
+                    passed[record] = 1
+    return passed
+
+
+def _count_records(  # noqa: PLR0913 - the columns of one batch
+    partition: Partition, batch: RecordBatch, records: Rows, keys: Bytes, passed: Bytes, run: slice
+) -> list[DeadLetter]:
+    """Count records, and find those that cannot be read.
+
+    Records that an earlier owner took in were counted and sent to the dead letters then.
+    """
+    new = batch.offsets[run] >= partition.resumed_at
+    fault = records["fault"][run]
+    sizes = np.diff(batch.bounds[run.start : run.stop + 1])
+    skipped = passed[run] != 0
+    empty = (sizes == 0) & ~skipped
+    bare = (records["spans"][run] == 0) & (fault == 0) & ~empty & ~skipped
+    dead = run.start + np.flatnonzero(((fault != 0) | empty) & new)
+    counts = partition.counts
+    counts.records += int(new.sum())
+    counts.records_keyless += int((new & (keys[run] == KEYLESS)).sum())
+    counts.records_key_mismatch += int((new & (keys[run] == MISMATCH)).sum())
+    counts.records_other_signal += int((new & skipped).sum())
+    counts.records_without_spans += int((new & bare).sum())
+    counts.records_dead += len(dead)
+    counts.dead_lettered += len(dead)
+    counts.spans_in += len(dead)
+    return [_dead_letter(records, record) for record in dead.tolist()]
+
+
+def _dead_letter(records: Rows, record: int) -> DeadLetter:
+    fault, at = int(records["fault"][record]), int(records["fault_at"][record])
+    if fault == 0:
+        return DeadLetter(record, "empty_value", "the record has no value")
+    reason = FAULTS[fault]
+    return DeadLetter(record, reason, f"{reason.replace('_', ' ')} before byte {at} of the value")
+
+
+def _verdicts_of(traces: Rows, verdicts: Verdicts | None, spans: Rows) -> Bytes:
+    """The verdicts on the traces that some spans belong to; all of them have just been decided."""
+    if verdicts is None:
+        return np.empty(0, np.uint8)
+    decided = {
+        (hi, lo): verdict
+        for hi, lo, verdict in zip(
+            traces["id_hi"].tolist(),
+            traces["id_lo"].tolist(),
+            verdicts.decision.tolist(),
+            strict=True,
+        )
+    } if len(spans) else {}  # fmt: skip
+    ids = zip(spans["trace_hi"].tolist(), spans["trace_lo"].tolist(), strict=True)
+    return np.array([decided[one] for one in ids], np.uint8)
+
+
+def _durations(traces: Rows) -> Int64s:
+    """Largest end minus smallest start, ns; 0 where every span ends before it starts."""
+    longer = traces["end"] > traces["start"]
+    width = np.where(longer, traces["end"] - traces["start"], np.uint64(0))
+    return np.minimum(width, _MOST_NS).astype(np.int64)
+
+
+def _randomness(traces: Rows) -> UInt64s:
+    """R: what the tracestate says, or the low 56 bits of the trace id."""
+    stated = traces["randomness"] != np.uint64(NO_RANDOMNESS)
+    return np.where(stated, traces["randomness"], traces["id_lo"] & _R_BITS)
+
+
+def _due_traces(partition: int, traces: Rows) -> DueTraces:
+    return DueTraces(
+        id_hi=np.ascontiguousarray(traces["id_hi"]),
+        id_lo=np.ascontiguousarray(traces["id_lo"]),
+        duration_ns=_durations(traces),
+        spans=traces["spans"].astype(np.int64),
+        size_bytes=traces["size"].astype(np.int64),
+        matched=np.ascontiguousarray(traces["matched"]),
+        tenant=traces["tenant"].astype(np.int32),
+        randomness=_randomness(traces),
+        partition=np.full(len(traces), partition, np.int32),
+        due_ms=np.ascontiguousarray(traces["due_ms"]),
+    )
+
+
+def _decided_ms(traces: Rows, trigger: str, now_ms: int) -> Int64s:
+    """Stream time of each decision; at a shutdown it has not reached the deadlines."""
+    return np.full(len(traces), now_ms, np.int64) if trigger else traces["due_ms"]
+
+
+def _triggers(traces: Rows, policies: PolicySet) -> list[str]:
+    """What made each trace due."""
+    limit = (traces["flags"] & LIMIT) != 0
+    complete = ((traces["flags"] & ROOT) != 0) & (traces["missing"] == 0)
+    early = traces["due_ms"] < traces["first_ms"] + policies.decision_wait_ms
+    return np.where(limit, "limit", np.where(complete & early, "complete", "timeout")).tolist()

@@ -1,0 +1,19 @@
+"""RocksDB on disk: blocks of records as they came, and their life.
+
+A block is written once, under a key that only grows, and deleted whole. Nothing here knows what
+a trace or a policy is; Kafka is the log, so there is no write-ahead log.
+"""
+
+from streamsampler.store.blocks import Block, decode_block, encode_block
+from streamsampler.store.rocks import BlockStore, StoreError, StoreSettings
+from streamsampler.store.shelf import Shelf
+
+__all__ = [
+    "Block",
+    "BlockStore",
+    "Shelf",
+    "StoreError",
+    "StoreSettings",
+    "decode_block",
+    "encode_block",
+]

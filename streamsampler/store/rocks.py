@@ -1,0 +1,189 @@
+"""One RocksDB database a worker: blocks under (partition, number), both big-endian.
+
+The database is told what its data is like: values of 64 to 256 kB that are written once, read a
+few times within seconds and deleted within a minute or so, in the order of their keys. So:
+memtables large enough that most blocks die in memory, LZ4 for what does not, no write-ahead log
+(Kafka is the log), and a block cache of a set size.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteOptions,
+)
+
+_KEY_BYTES: Final = 12
+
+
+class StoreError(Exception):
+    """RocksDB could not do what was asked; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How much memory RocksDB may use.
+
+    Attributes:
+        block_cache_bytes: For blocks read back from disk.
+        write_buffer_bytes: For blocks not yet on disk, all memtables together.
+    """
+
+    block_cache_bytes: int = 32 << 20
+    write_buffer_bytes: int = 128 << 20
+
+
+def _options(settings: StoreSettings) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_write_buffer_size(settings.write_buffer_bytes // 2)
+    options.set_max_write_buffer_number(2)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    options.set_max_open_files(256)
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(settings.block_cache_bytes))
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def _key(partition: int, number: int) -> bytes:
+    return partition.to_bytes(4, "big") + number.to_bytes(8, "big")
+
+
+class BlockStore:
+    """Owns the database; whoever opens it closes it, or uses it in a ``with``."""
+
+    def __init__(self, path: Path, settings: StoreSettings | None = None) -> None:
+        """Open or create the database.
+
+        Args:
+            path: A folder for this worker alone.
+            settings: How much memory it may use.
+
+        Raises:
+            StoreError: The folder cannot be used, or another process has it open.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = Rdict(
+                str(path), _options(settings or StoreSettings()), access_type=AccessType.read_write()
+            )
+        except Exception as error:  # rocksdict raises bare Exceptions with RocksDB's words
+            raise StoreError(f"cannot open the block store at {path}: {error}") from error
+        self._write = WriteOptions()
+        self._write.disable_wal = True
+
+    def put(self, partition: int, number: int, value: bytes) -> None:
+        """Write a block.
+
+        Args:
+            partition: The input partition.
+            number: Of the block; never one that was used before.
+            value: Its bytes.
+
+        Raises:
+            StoreError: It could not be written: the disk is full, or fails.
+        """
+        try:
+            self._database.put(_key(partition, number), value, write_opt=self._write)
+        except Exception as error:
+            raise StoreError(f"cannot write block {number} to {self._path}: {error}") from error
+
+    def get(self, partition: int, number: int) -> bytes:
+        """Read a block.
+
+        Args:
+            partition: The input partition.
+            number: Of the block.
+
+        Returns:
+            Its bytes.
+
+        Raises:
+            StoreError: It is not there, or cannot be read.
+        """
+        try:
+            value = self._database.get(_key(partition, number))
+        except Exception as error:
+            raise StoreError(f"cannot read block {number} from {self._path}: {error}") from error
+        if value is None:
+            raise StoreError(f"block {number} of partition {partition} is not in {self._path}")
+        return bytes(value)
+
+    def delete(self, partition: int, numbers: list[int]) -> None:
+        """Delete blocks.
+
+        Args:
+            partition: The input partition.
+            numbers: Of the blocks.
+
+        Raises:
+            StoreError: The deletion could not be written.
+        """
+        try:
+            for number in numbers:
+                self._database.delete(_key(partition, number), write_opt=self._write)
+        except Exception as error:
+            raise StoreError(f"cannot delete from {self._path}: {error}") from error
+
+    def blocks(self, partition: int) -> Iterator[tuple[int, bytes]]:
+        """Read all blocks of a partition.
+
+        Args:
+            partition: The input partition.
+
+        Yields:
+            Number and bytes of each block, by rising number.
+        """
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(_key(partition + 1, 0))
+        for key, value in self._database.items(from_key=_key(partition, 0), read_opt=bounds):
+            yield int.from_bytes(key[4:_KEY_BYTES], "big"), bytes(value)
+
+    def clear(self, partition: int) -> int:
+        """Delete all blocks of a partition.
+
+        Args:
+            partition: The input partition.
+
+        Returns:
+            The first number that no block has had.
+
+        Raises:
+            StoreError: The deletion could not be written.
+        """
+        numbers = [number for number, _ in self.blocks(partition)]
+        self.delete(partition, numbers)
+        return numbers[-1] + 1 if numbers else 0
+
+    def written_bytes(self) -> int:
+        """How many bytes RocksDB holds on disk now, tables alone."""
+        return int(self._database.property_int_value("rocksdb.total-sst-files-size") or 0)
+
+    def close(self) -> None:
+        """Flush what is in memory and let the folder go."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

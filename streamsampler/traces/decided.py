@@ -1,0 +1,192 @@
+"""What has been decided: a narrow, bounded memory of past verdicts, for late spans.
+
+24 bytes a trace and a slot in an index; a ring in the order of the decisions, so that the oldest
+are forgotten first: when `decision_ttl` has passed, or when the memory is full, which is counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from streamsampler.spans.columns import Int64s, Rows, UInt32s, UInt64s
+from streamsampler.spans.compiled import kernel
+from streamsampler.traces.index import empty_slots, find, insert, remove, slots_for
+
+DECIDED: Final = np.dtype(
+    [
+        ("id_hi", np.uint64),  # the trace id, big-endian halves
+        ("id_lo", np.uint64),
+        ("second", np.uint32),  # of stream time, when it was decided
+        ("verdict", np.uint8),  # NOT_SAMPLED, SAMPLED, DROPPED
+    ],
+    align=True,
+)
+
+NOT_SAMPLED, SAMPLED, DROPPED = 0, 1, 2
+VERDICTS: Final = ("not_sampled", "sampled", "dropped")
+
+# Registers of the ring: the oldest row, and how many there are.
+_FIRST, _COUNT = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class PastDecision:
+    """A decision made earlier, as the decisions topic has it.
+
+    Attributes:
+        trace_id: 16 bytes.
+        decision: "sampled", "not_sampled" or "dropped".
+        policy: The policy that sampled or dropped, or None.
+        decided_at_ms: Stream time of the decision, ms.
+    """
+
+    trace_id: bytes
+    decision: str
+    policy: str | None
+    decided_at_ms: int
+
+
+class DecidedTraces:
+    """The decisions of the last while, of one partition."""
+
+    def __init__(self, most: int) -> None:
+        """Remember nothing yet.
+
+        Args:
+            most: How many decisions are remembered at most.
+        """
+        self._most = most
+        self.rows: Rows = np.zeros(min(1024, most), DECIDED)
+        self.slots: UInt32s = empty_slots(slots_for(len(self.rows)))
+        self._registers: Int64s = np.zeros(2, np.int64)
+        self.forgotten_early = 0
+
+    def __len__(self) -> int:
+        return int(self._registers[_COUNT])
+
+    def remember(self, id_hi: UInt64s, id_lo: UInt64s, second: Int64s, verdict: Rows) -> None:
+        """Remember decisions; of a trace that is known already, the first counts.
+
+        Args:
+            id_hi: uint64[n], first halves of the trace ids.
+            id_lo: uint64[n], second halves.
+            second: int64[n], seconds of stream time.
+            verdict: uint8[n], NOT_SAMPLED, SAMPLED or DROPPED.
+        """
+        room = self._most - len(self)
+        if len(id_hi) > room:
+            self.forgotten_early += len(id_hi) - room
+            self._drop(len(id_hi) - room)
+            id_hi, id_lo = id_hi[-self._most :], id_lo[-self._most :]
+            second, verdict = second[-self._most :], verdict[-self._most :]
+        self._reserve(len(self) + len(id_hi))
+        remember_decisions(
+            self.rows, self.slots, self._registers, id_hi, id_lo, second, verdict
+        )
+
+    def restore(self, decisions: Sequence[PastDecision]) -> None:
+        """Remember decisions read back from the decisions topic.
+
+        Args:
+            decisions: In the order they were made.
+
+        Raises:
+            ValueError: A decision has a verdict that is none.
+        """
+        words = np.frombuffer(b"".join(one.trace_id for one in decisions), ">u8")
+        self.remember(
+            words[0::2].astype(np.uint64),
+            words[1::2].astype(np.uint64),
+            np.array([one.decided_at_ms // 1000 for one in decisions], np.int64),
+            np.array([VERDICTS.index(one.decision) for one in decisions], np.uint8),
+        )
+
+    def forget(self, before_ms: int) -> None:
+        """Forget what was decided before a point in stream time.
+
+        Args:
+            before_ms: Stream time, ms.
+        """
+        forget_decisions(self.rows, self.slots, self._registers, before_ms // 1000, 0)
+
+    def _drop(self, count: int) -> None:
+        second = np.iinfo(np.int64).min
+        forget_decisions(self.rows, self.slots, self._registers, second, min(count, len(self)))
+
+    def _reserve(self, count: int) -> None:
+        if count <= len(self.rows):
+            return
+        first = int(self._registers[_FIRST])
+        held = np.roll(self.rows, -first)[: len(self)]
+        self.rows = np.zeros(min(self._most, max(count, 2 * len(self.rows))), DECIDED)
+        self.rows[: len(held)] = held
+        self.slots = empty_slots(slots_for(len(self.rows)))
+        self._registers[_FIRST] = 0
+        index_decisions(self.rows, self.slots, len(held))
+
+
+@kernel
+def index_decisions(rows: Rows, slots: UInt32s, count: int) -> None:
+    """Enter the first rows of a ring into an empty index.
+
+    Args:
+        rows: `DECIDED` rows.
+        slots: An empty index.
+        count: How many rows to enter.
+    """
+    for row in range(count):
+        insert(slots, rows, row)
+
+
+@kernel
+def remember_decisions(  # noqa: PLR0913 - a kernel's state is its arguments
+    rows: Rows, slots: UInt32s, registers: Int64s,
+    id_hi: UInt64s, id_lo: UInt64s, second: Int64s, verdict: Rows,
+) -> None:  # fmt: skip
+    """Append decisions to the ring.
+
+    Args:
+        rows: `DECIDED` rows with room for all.
+        slots: Their index.
+        registers: int64[2], the oldest row and how many there are.
+        id_hi: uint64[n], first halves of the trace ids.
+        id_lo: uint64[n], second halves.
+        second: int64[n], seconds of stream time.
+        verdict: uint8[n].
+    """
+    for one in range(len(id_hi)):
+        if find(slots, rows, id_hi[one], id_lo[one]) >= 0:
+            continue
+        row = (registers[_FIRST] + registers[_COUNT]) % len(rows)
+        rows[row]["id_hi"] = id_hi[one]
+        rows[row]["id_lo"] = id_lo[one]
+        rows[row]["second"] = second[one]
+        rows[row]["verdict"] = verdict[one]
+        insert(slots, rows, row)
+        registers[_COUNT] += 1
+
+
+@kernel
+def forget_decisions(
+    rows: Rows, slots: UInt32s, registers: Int64s, before: int, least: int
+) -> None:
+    """Forget the oldest decisions.
+
+    Args:
+        rows: `DECIDED` rows.
+        slots: Their index.
+        registers: int64[2], the oldest row and how many there are.
+        before: Seconds of stream time; what was decided before goes.
+        least: So many go in any case.
+    """
+    gone = 0
+    while registers[_COUNT] > 0:
+        row = registers[_FIRST]
+        if gone >= least and np.int64(rows[row]["second"]) >= before:
+            break
+        remove(slots, rows, row)
+        registers[_FIRST] = (row + 1) % len(rows)
+        registers[_COUNT] -= 1
+        gone += 1

@@ -1,0 +1,210 @@
+"""Stage 4, the fold: each span of a batch meets its trace.
+
+Hot: one look-up in the trace table and two in the span ledger for every span.
+
+The fold goes record by record, moving stream time as it goes, so that what becomes of a span
+depends on the records before it and never on where a batch ends: a trace whose deadline a record
+has passed is closed from then on, even though its verdict comes at the end of the batch.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from streamsampler.spans.columns import Bytes, Int32s, Int64s, Rows, UInt32s, UInt64s
+from streamsampler.spans.compiled import inlined, kernel
+from streamsampler.spans.records import NO_TIME
+from streamsampler.traces.index import find
+from streamsampler.traces.ledger import AWAITED, DUPLICATE, enter_parent, enter_span, mark_of
+from streamsampler.traces.table import (
+    ERROR,
+    LIMIT,
+    NEXT_RECORD,
+    NOW,
+    ROOT,
+    SIZE,
+    SPANS,
+    new_trace,
+    postpone,
+)
+
+# What became of a span.
+BUFFERED: Final = 0  # its trace is undecided; target: the trace's row
+REPEATED: Final = 1  # a duplicate; target: the trace's row
+LATE: Final = 2  # its trace is decided; target: the row of the decision
+CLOSED: Final = 3  # its trace is due in this batch, it came too late; target: the trace's row
+REPLAYED: Final = 4  # it was dealt with before the partition was taken over
+
+# The fold's settings, an int64 array in this order.
+WAIT_MS, GRACE_MS, MOST_SPANS, MOST_BYTES, RESUMED_AT = range(5)
+
+_ERROR_STATUS: Final = 2
+_NS_PER_MS: Final = 1_000_000
+
+
+@inlined
+def _deadline(row: Rows, now: int, settings: Int64s) -> int:
+    """Tell when a trace is due, now that a span of it has come.
+
+    It waits `WAIT_MS` from its first span. It is complete when its root and every parent that it
+    names are here, and then waits no longer than `GRACE_MS` for a leaf that nobody names. Over a
+    limit it is due at once.
+    """
+    due = np.int64(row["first_ms"]) + settings[WAIT_MS]
+    if (row["flags"] & ROOT) != 0 and row["missing"] == 0:
+        due = min(due, now + settings[GRACE_MS])
+    if (row["flags"] & LIMIT) != 0:
+        due = min(due, now)
+    return due
+
+
+@inlined
+def _take_span(row: Rows, span: Rows, matched: int, tenant: int, randomness: int) -> None:
+    """Add one span to its trace's row; each field ends alike in whatever order spans come."""
+    row["start"] = min(row["start"], span["start"])
+    row["end"] = max(row["end"], span["end"])
+    row["matched"] = row["matched"] | matched
+    row["randomness"] = min(row["randomness"], randomness)
+    row["spans"] += 1
+    row["size"] += np.uint32(span["size"])
+    if tenant != 0:
+        row["tenant"] = tenant
+    if span["parent_id"] == 0:
+        row["flags"] |= ROOT
+    if span["status"] == _ERROR_STATUS:
+        row["flags"] |= ERROR
+
+
+@inlined
+def _record_time(spans: Rows, record: Rows, time_ms: int) -> int:
+    """Tell a record's time, ms: its timestamp, or the largest span end in it."""
+    latest = np.uint64(0)
+    if time_ms == NO_TIME:
+        for at in range(record["first_span"], record["first_span"] + record["spans"]):
+            latest = max(latest, spans[at]["end"])
+        return np.int64(latest // np.uint64(_NS_PER_MS))
+    return time_ms
+
+
+@kernel
+def fold_records(  # noqa: PLR0913, PLR0915, C901 - a kernel's state is its arguments
+    spans: Rows, records: Rows, offsets: Int64s, times_ms: Int64s, first: int, behind: int,
+    matched: UInt64s, tenants: Int32s, ranks: Int32s, randomness: UInt64s,
+    rows: Rows, slots: UInt32s, entries: Rows, entry_slots: UInt32s, buckets: UInt32s,
+    registers: Int64s, decided: Rows, decided_slots: UInt32s, settings: Int64s,
+    fates: Bytes, targets: Int64s, stored: Int64s, buffered: Int32s,
+) -> None:  # fmt: skip
+    """Fold the records of one partition into its trace table.
+
+    Args:
+        spans: `SPAN` rows of the batch.
+        records: `RECORD` rows of the batch.
+        offsets: int64[records].
+        times_ms: int64[records], or `NO_TIME`.
+        first: The partition's first record in the batch.
+        behind: The record behind its last.
+        matched: uint64[spans], the predicates that each span matches.
+        tenants: int32[spans], tenant numbers, 0: none.
+        ranks: int32[tenants], their order by name: of several tenants in one trace the first by
+            name is the trace's, in whatever order they come.
+        randomness: uint64[spans], R of the tracestate or `table.NO_RANDOMNESS`.
+        rows: The trace table's rows, and so on to `registers`; room has been made.
+        slots: Index of `rows`.
+        entries: Span ledger.
+        entry_slots: Index of `entries`.
+        buckets: Deadlines.
+        registers: Counters.
+        decided: `DECIDED` rows.
+        decided_slots: Index of `decided`.
+        settings: int64[5], by the names above; below offset ``settings[RESUMED_AT]``, spans of
+            decided traces were dealt with before.
+        fates: uint8[spans], written: what became of each span.
+        targets: int64[spans], written: the row that the fate speaks of.
+        stored: int64[records], written: the number of each record that must be stored, or -1.
+        buffered: int32[records], written: how many spans of each record are buffered.
+    """
+    for record in range(first, behind):
+        stored[record] = -1
+        start = records[record]["first_span"]
+        stop = start + records[record]["spans"]
+        time = _record_time(spans, records[record], times_ms[record])
+        registers[NOW] = max(registers[NOW], time)
+        now = registers[NOW]
+        number = np.uint32(registers[NEXT_RECORD])
+        taken = 0
+        for at in range(start, stop):
+            span = spans[at]
+            row = find(slots, rows, span["trace_hi"], span["trace_lo"])
+            if row < 0:
+                past = find(decided_slots, decided, span["trace_hi"], span["trace_lo"])
+                if past >= 0:
+                    fates[at] = REPLAYED if offsets[record] < settings[RESUMED_AT] else LATE
+                    targets[at] = past
+                    continue
+                row = new_trace(
+                    rows, slots, registers, buckets, span["trace_hi"], span["trace_lo"],
+                    offsets[record], settings[WAIT_MS],
+                )  # fmt: skip
+                rows[row]["last_record"] = number
+            trace = rows[row]
+            targets[at] = row
+            # What came in this very record stays together, whichever limit it has just passed.
+            if trace["due_ms"] <= now and (trace["last_record"] != number or taken == 0):
+                fates[at] = CLOSED
+                continue
+            outcome, entry = enter_span(
+                entries, entry_slots, registers, span["span_id"], row,
+                mark_of(span["start"], span["kind"]), number, np.int64(trace["entry"]),
+            )  # fmt: skip
+            if outcome == DUPLICATE:
+                fates[at] = REPEATED
+                continue
+            fates[at] = BUFFERED
+            taken += 1
+            if outcome == AWAITED:
+                trace["missing"] -= 1
+            if span["parent_id"] != 0:
+                missing, entry = enter_parent(
+                    entries, entry_slots, registers, span["parent_id"], row, entry
+                )
+                trace["missing"] += missing
+            trace["entry"] = entry
+            trace["last_record"] = number
+            tenant = tenants[at]
+            if trace["tenant"] != 0 and ranks[np.int64(trace["tenant"])] < ranks[tenant]:
+                tenant = 0
+            _take_span(trace, span, matched[at], tenant, randomness[at])
+            registers[SPANS] += 1
+            registers[SIZE] += span["size"]
+            if trace["spans"] >= settings[MOST_SPANS] or trace["size"] >= settings[MOST_BYTES]:
+                trace["flags"] |= LIMIT
+            postpone(rows, buckets, row, _deadline(trace, now, settings))
+        if taken > 0:
+            stored[record] = registers[NEXT_RECORD]
+            registers[NEXT_RECORD] += 1
+        buffered[record] = taken
+
+
+@kernel
+def refold_spans(  # noqa: PLR0913 - a kernel's state is its arguments
+    spans: Rows, matched: UInt64s, tenants: Int32s, ranks: Int32s, rows: Rows, slots: UInt32s
+) -> None:
+    """Tell the undecided traces what a new policy set says of spans that they have already.
+
+    Args:
+        spans: `SPAN` rows of a stored block; those of decided traces are passed over.
+        matched: uint64[spans], the predicates that each matches.
+        tenants: int32[spans], tenant numbers.
+        ranks: int32[tenants], their order by name.
+        rows: The trace table's rows, ``matched`` and ``tenant`` cleared.
+        slots: Index of `rows`.
+    """
+    for at in range(len(spans)):
+        row = find(slots, rows, spans[at]["trace_hi"], spans[at]["trace_lo"])
+        if row < 0:
+            continue
+        rows[row]["matched"] |= matched[at]
+        tenant = tenants[at]
+        held = np.int64(rows[row]["tenant"])
+        if tenant != 0 and (held == 0 or ranks[tenant] < ranks[held]):
+            rows[row]["tenant"] = tenant
