@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from streamsampler.outcome import Emission
-from streamsampler.spans.columns import Int64s, Rows
+from streamsampler.spans.columns import Booleans, Int64s, Rows
 from streamsampler.spans.payload import select_spans
 from streamsampler.spans.records import Headers, RecordBatch
 from streamsampler.store.shelf import Found, Shelf
@@ -92,27 +92,43 @@ def _headers(headers: Mapping[int, Headers], start: int, end: int) -> Headers:
     return tuple(dict.fromkeys(pairs))
 
 
-def late_spans(batch: RecordBatch, records: Rows, spans: Rows, late: Int64s) -> Iterator[Emission]:
+def repeated_in_record(spans: Rows) -> Booleans:
+    """Find spans that their own record has already.
+
+    Args:
+        spans: `SPAN` rows [n] of one batch, in order.
+
+    Returns:
+        bool[n]. What another record has is not looked for: of decided traces only the verdict
+        is remembered.
+    """
+    fields = ("record", "trace_hi", "trace_lo", "span_id", "start", "kind")
+    keys = np.stack([spans[name].astype(np.uint64) for name in fields])
+    _, first = np.unique(keys, axis=1, return_index=True)
+    repeated = np.ones(len(spans), np.bool_)
+    repeated[first] = False
+    return repeated
+
+
+def late_spans(batch: RecordBatch, records: Rows, late: Rows) -> Iterator[Emission]:
     """Make the emissions of spans that came after their trace was sampled.
 
     Args:
         batch: The batch they came in.
         records: `RECORD` rows of the batch.
-        spans: `SPAN` rows of the batch.
-        late: int64[n], rows of the late spans, rising.
+        late: `SPAN` rows [n], without repeated ones.
 
     Yields:
         One emission for each record and trace.
     """
-    chosen = spans[late]
-    keys = np.stack([chosen["record"].astype(np.uint64), chosen["trace_hi"], chosen["trace_lo"]])
+    keys = np.stack([late["record"].astype(np.uint64), late["trace_hi"], late["trace_lo"]])
     groups, counts = np.unique(keys, axis=1, return_counts=True)
     for (record, hi, lo), count in zip(groups.T.tolist(), counts.tolist(), strict=True):
         trace_id = hi.to_bytes(8, "big") + lo.to_bytes(8, "big")
-        value, number = batch.value(record), count
-        if records[record]["mixed"]:
-            value, number = select_spans([value], trace_id)
+        value = batch.value(record)
+        if count != records[record]["spans"]:
+            value, _ = select_spans([value], trace_id)
         yield Emission(
             int(batch.partitions[record]), trace_id, value, tuple(batch.headers[record] or ()),
-            number, late=True,
+            count, late=True,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.emission import kept_traces, late_spans
+from streamsampler.emission import kept_traces, late_spans, repeated_in_record
 from streamsampler.estimates import NO_THRESHOLD, encode
 from streamsampler.outcome import Checkpoint, Counts, DeadLetter, Decision, Emission, Outcome
 from streamsampler.partition import Fates, Partition
@@ -348,10 +348,13 @@ class Sampler:
         """Let late spans follow their traces' verdicts."""
         if not len(late):
             return
-        partition.count_late(verdicts, scan.spans["status"][late])
-        kept = late[verdicts == SAMPLED]
+        repeated = repeated_in_record(scan.spans[late])
+        spans, verdicts = scan.spans[late[~repeated]], verdicts[~repeated]
+        partition.counts.duplicates += int(repeated.sum())
+        partition.count_late(verdicts, spans["status"])
+        kept = spans[verdicts == SAMPLED]
         if len(kept):
-            outcome.emissions.extend(late_spans(batch, scan.records, scan.spans, kept))
+            outcome.emissions.extend(late_spans(batch, scan.records, kept))
 
     def _decisions(
         self, partition: int, traces: Rows, verdicts: Verdicts, trigger: str

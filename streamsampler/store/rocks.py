@@ -6,6 +6,7 @@ memtables large enough that most blocks die in memory, LZ4 for what does not, no
 (Kafka is the log), and a block cache of a set size.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,10 @@ from rocksdict import (
     WriteOptions,
 )
 
+from streamsampler.store.blocks import Block, decode_block
+
 _KEY_BYTES: Final = 12
+_ROCKSDB_CACHE_BYTES: Final = 4 << 20
 
 
 class StoreError(Exception):
@@ -35,11 +39,12 @@ class StoreSettings:
     """How much memory RocksDB may use.
 
     Attributes:
-        block_cache_bytes: For blocks read back from disk.
+        block_cache_bytes: For blocks read back, whole and decoded: the traces due at one time
+            share them. RocksDB's own cache, which would hold them once more, is kept small.
         write_buffer_bytes: For blocks not yet on disk, all memtables together.
     """
 
-    block_cache_bytes: int = 32 << 20
+    block_cache_bytes: int = 64 << 20
     write_buffer_bytes: int = 128 << 20
 
 
@@ -53,7 +58,7 @@ def _options(settings: StoreSettings) -> Options:
     options.set_keep_log_file_num(2)
     options.set_max_open_files(256)
     table = BlockBasedOptions()
-    table.set_block_cache(Cache(settings.block_cache_bytes))
+    table.set_block_cache(Cache(_ROCKSDB_CACHE_BYTES))
     options.set_block_based_table_factory(table)
     return options
 
@@ -76,10 +81,13 @@ class BlockStore:
             StoreError: The folder cannot be used, or another process has it open.
         """
         self._path = path
+        self._settings = settings or StoreSettings()
+        self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
+        self._cached_bytes = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = Rdict(
-                str(path), _options(settings or StoreSettings()), access_type=AccessType.read_write()
+                str(path), _options(self._settings), access_type=AccessType.read_write()
             )
         except Exception as error:  # rocksdict raises bare Exceptions with RocksDB's words
             raise StoreError(f"cannot open the block store at {path}: {error}") from error
@@ -123,6 +131,34 @@ class BlockStore:
             raise StoreError(f"block {number} of partition {partition} is not in {self._path}")
         return bytes(value)
 
+    def block(self, partition: int, number: int) -> Block:
+        """Read a block, or give back one that was read a moment ago.
+
+        Args:
+            partition: The input partition.
+            number: Of the block.
+
+        Returns:
+            The block.
+
+        Raises:
+            StoreError: It is not there, or cannot be read.
+        """
+        key = (partition, number)
+        block = self._cache.get(key)
+        if block is not None:
+            self._cache.move_to_end(key)
+            return block
+        try:
+            block = decode_block(self.get(partition, number))
+        except ValueError as error:
+            raise StoreError(f"block {number} in {self._path} is damaged: {error}") from error
+        self._cache[key] = block
+        self._cached_bytes += len(block.body)
+        while self._cached_bytes > self._settings.block_cache_bytes and len(self._cache) > 1:
+            self._cached_bytes -= len(self._cache.popitem(last=False)[1].body)
+        return block
+
     def delete(self, partition: int, numbers: list[int]) -> None:
         """Delete blocks.
 
@@ -135,6 +171,8 @@ class BlockStore:
         """
         try:
             for number in numbers:
+                block = self._cache.pop((partition, number), None)
+                self._cached_bytes -= len(block.body) if block else 0
                 self._database.delete(_key(partition, number), write_opt=self._write)
         except Exception as error:
             raise StoreError(f"cannot delete from {self._path}: {error}") from error

@@ -5,21 +5,16 @@ trace needs four bytes to name a record. A block counts the buffered spans in it
 them is decided it is *disposable*, and the shelf's owner says when it may be deleted.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
 from streamsampler.spans.columns import Bytes, Int32s, Int64s
 from streamsampler.spans.compiled import kernel
 from streamsampler.spans.records import Headers
-from streamsampler.store.blocks import Block, decode_block, encode_block
+from streamsampler.store.blocks import Block, encode_block
 from streamsampler.store.rocks import BlockStore
-
-_CACHED_BLOCKS: Final = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -101,7 +96,6 @@ class Shelf:
         self._open = _Open(0, np.empty(2 * block_bytes, np.uint8))
         self._open_live = 0
         self._disposable: list[int] = []
-        self._cache: OrderedDict[int, Block] = OrderedDict()
 
     @property
     def blocks(self) -> int:
@@ -158,8 +152,11 @@ class Shelf:
             larger = np.empty(size, np.uint8)
             larger[: block.size] = block.body[: block.size]
             block.body = larger
-        starts = block.size + np.cumsum(sizes) - sizes
-        copy_records(buffer, bounds, chosen, block.body, starts)
+        if chosen[-1] - chosen[0] == len(chosen) - 1:
+            block.body[block.size : size] = buffer[bounds[chosen[0]] : bounds[chosen[-1] + 1]]
+        else:
+            starts = block.size + np.cumsum(sizes) - sizes
+            copy_records(buffer, bounds, chosen, block.body, starts)
         block.size = size
 
     def _close_block(self) -> None:
@@ -197,7 +194,6 @@ class Shelf:
         if done.any():
             for number in self._numbers[done].tolist():
                 self._disposable.append(number)
-                self._cache.pop(number, None)
             self._numbers = self._numbers[~done]
             self._firsts = self._firsts[~done]
             self._live = self._live[~done]
@@ -277,16 +273,7 @@ class Shelf:
     def _block(self, place: int) -> Block:
         if place == len(self._numbers):
             return self._open.block(self._partition, self._number)
-        number = int(self._numbers[place])
-        block = self._cache.get(number)
-        if block is None:
-            block = decode_block(self._store.get(self._partition, number))
-            self._cache[number] = block
-            if len(self._cache) > _CACHED_BLOCKS:
-                self._cache.popitem(last=False)
-        else:
-            self._cache.move_to_end(number)
-        return block
+        return self._store.block(self._partition, int(self._numbers[place]))
 
 
 @kernel
@@ -302,10 +289,10 @@ def copy_records(
         target: uint8, written.
         starts: int64[n], where in the target each goes.
     """
+    # Unsigned positions, so that no test for a negative index keeps the loop from vectors.
     for place in range(len(chosen)):
-        record = chosen[place]
-        size = bounds[record + 1] - bounds[record]
-        begin = bounds[record]
-        start = starts[place]
+        begin = np.uint64(bounds[chosen[place]])
+        size = np.uint64(bounds[chosen[place] + 1]) - begin
+        start = np.uint64(starts[place])
         for index in range(size):
             target[start + index] = source[begin + index]
