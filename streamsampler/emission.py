@@ -88,7 +88,7 @@ def _selected(found: Found, start: int, end: int, trace_id: bytes) -> list[tuple
 def _headers(headers: Mapping[int, Headers], start: int, end: int) -> Headers:
     if not headers:
         return ()
-    pairs = (tuple(pair) for record in range(start, end) for pair in headers.get(record, ()))
+    pairs = [pair for record in range(start, end) for pair in headers.get(record, ())]
     return tuple(dict.fromkeys(pairs))
 
 

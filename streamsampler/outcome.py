@@ -61,7 +61,7 @@ class Decision:
         threshold: T as th digits; None where no probability is known.
         adjusted_count: How many traces it stands for; None where that is not known.
         spans: Buffered spans, without duplicates.
-        bytes: Of them, with their shares of the records around them.
+        size_bytes: Of them, with their shares of the records around them.
         duration_ns: Largest end minus smallest start.
         tenant: The trace's tenant, or None.
         error: Whether some span's status is ERROR.
@@ -78,7 +78,7 @@ class Decision:
     threshold: str | None
     adjusted_count: float | None
     spans: int
-    bytes: int
+    size_bytes: int
     duration_ns: int
     tenant: str | None
     error: bool
@@ -100,7 +100,7 @@ class Decision:
             "threshold": self.threshold,
             "adjusted_count": self.adjusted_count,
             "spans": self.spans,
-            "bytes": self.bytes,
+            "bytes": self.size_bytes,
             "duration_ms": self.duration_ns / _NS_PER_MS,
             "tenant": self.tenant,
             "error": self.error,
@@ -108,7 +108,7 @@ class Decision:
             "policy_version": self.policy_version,
         }
 
-    def pack(self) -> "bytes":
+    def pack(self) -> bytes:
         """Say it as the value of a record on the decisions topic; the key is the trace id.
 
         Returns:
@@ -117,14 +117,14 @@ class Decision:
         packed: bytes = msgpack.packb(
             (
                 _DECISION_VERSION, self.decision, self.policy, self.trigger, self.threshold,
-                self.adjusted_count, self.spans, self.bytes, self.duration_ns, self.tenant,
+                self.adjusted_count, self.spans, self.size_bytes, self.duration_ns, self.tenant,
                 self.error, self.decided_at_ms, self.first_offset, self.policy_version,
             )
         )  # fmt: skip
         return packed
 
     @classmethod
-    def unpack(cls, partition: int, key: "bytes", value: "bytes") -> Self:
+    def unpack(cls, partition: int, key: bytes, value: bytes) -> Self:
         """Read a record of the decisions topic.
 
         Args:

@@ -61,7 +61,7 @@ class Partition:
     resumed_at: int = 0
     counts: Counts = field(default_factory=Counts)
 
-    def fold(  # noqa: PLR0913 - the columns of one batch
+    def fold(
         self, batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32s,
         randomness: UInt64s, run: slice, fates: Fates,
     ) -> slice:  # fmt: skip

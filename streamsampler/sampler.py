@@ -341,7 +341,7 @@ class Sampler:
         forget(table, rows)
         return verdicts
 
-    def _follow(  # noqa: PLR0913 - what a late span needs to follow its trace's verdict
+    def _follow(
         self, partition: Partition, batch: RecordBatch, scan: Scan, late: Int64s,
         verdicts: Bytes, outcome: Outcome,
     ) -> None:  # fmt: skip
@@ -378,14 +378,16 @@ class Sampler:
             strict=True,
         )
         for place, row in enumerate(columns):
-            decision, policy, cause, threshold, adjusted, *facts, tenant, error, due, first = row
+            decision, policy, cause, threshold, adjusted = row[:5]
+            spans, size, duration, tenant, error, due, first = row[5:]
             sampled = decision == SAMPLED
             yield Decision(
                 partition, ids[16 * place : 16 * place + 16], VERDICTS[decision],
                 names[policy] if policy >= 0 else None, cause,
                 encode(threshold) if sampled and threshold != NO_THRESHOLD else None,
                 adjusted if sampled and adjusted == adjusted else None,  # noqa: PLR0124 - NaN
-                *facts, self._tenants.name(tenant).decode(errors="replace") if tenant else None,
+                spans, size, duration,
+                self._tenants.name(tenant).decode(errors="replace") if tenant else None,
                 error, due, first, version,
             )  # fmt: skip
 
@@ -409,7 +411,7 @@ def _other_signals(headers: Sequence[Headers | None]) -> Bytes:
     return passed
 
 
-def _count_records(  # noqa: PLR0913 - the columns of one batch
+def _count_records(
     partition: Partition, batch: RecordBatch, records: Rows, keys: Bytes, passed: Bytes, run: slice
 ) -> list[DeadLetter]:
     """Count records, and find those that cannot be read.
@@ -498,4 +500,5 @@ def _triggers(traces: Rows, policies: PolicySet) -> list[str]:
     limit = (traces["flags"] & LIMIT) != 0
     complete = ((traces["flags"] & ROOT) != 0) & (traces["missing"] == 0)
     early = traces["due_ms"] < traces["first_ms"] + policies.decision_wait_ms
-    return np.where(limit, "limit", np.where(complete & early, "complete", "timeout")).tolist()
+    triggers = np.where(limit, "limit", np.where(complete & early, "complete", "timeout"))
+    return [str(trigger) for trigger in triggers.tolist()]

@@ -36,9 +36,7 @@ class PlainTrace:
         return b"" in parents and parents - {b""} <= here
 
     def duration_ns(self) -> int:
-        return max(
-            0, max(span.end for span in self.spans) - min(span.start for span in self.spans)
-        )
+        return max(0, max(span.end for span in self.spans) - min(span.start for span in self.spans))
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,8 +132,8 @@ class Matcher:
 
     def _tenant_of(self, answers: _Answers, own: Int32s, shared: Int32s, spans: Rows) -> Int32s:
         source = self._compiled.policy_set.tenant.source
-        of_span = answers.tenants[own]
-        of_resource = answers.tenants[shared][spans["resource"]]
+        of_span: Int32s = answers.tenants[own]
+        of_resource: Int32s = answers.tenants[shared][spans["resource"]]
         if source == "span":
             return of_span
         if source == "resource":
@@ -142,7 +142,8 @@ class Matcher:
         resource_counts = (of_resource != NO_TENANT) & (
             (of_span == NO_TENANT) | (ranks[of_resource] < ranks[of_span])
         )
-        return np.where(resource_counts, of_resource, of_span)
+        tenants: Int32s = np.where(resource_counts, of_resource, of_span)
+        return tenants
 
     def _tenants_of_headers(self, headers: Sequence[Headers | None]) -> Int32s:
         key = self._compiled.policy_set.tenant.key

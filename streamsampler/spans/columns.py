@@ -18,6 +18,7 @@ UInt32s = npt.NDArray[np.uint32]
 UInt64s = npt.NDArray[np.uint64]
 Booleans = npt.NDArray[np.bool_]
 Rows = npt.NDArray[Any]  # a structured array
+Word = Any  # an integer inside a kernel; Numba finds its width
 
 # What an attribute's value is. ABSENT: the key is not there; EMPTY: the key is, without a value;
 # OTHER: an array, a map, bytes, which no kernel compares.

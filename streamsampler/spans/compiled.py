@@ -7,11 +7,14 @@ its scratch are arguments, and a kernel that forgets this does not compile.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_njit: Any = numba.njit  # its stubs do not know _nrt
+_FLAGS: Final = {"error_model": "numpy", "_nrt": False}
 
 
 def kernel(function: Function) -> Function:
@@ -27,7 +30,7 @@ def kernel(function: Function) -> Function:
     Returns:
         The compiled function, which is called as the plain one is.
     """
-    return cast("Function", numba.njit(cache=True, error_model="numpy", _nrt=False)(function))
+    return cast("Function", _njit(cache=True, **_FLAGS)(function))
 
 
 def inlined(function: Function) -> Function:
@@ -39,5 +42,4 @@ def inlined(function: Function) -> Function:
     Returns:
         The function, which kernels and plain Python call alike.
     """
-    compiled = numba.njit(inline="always", error_model="numpy", _nrt=False)(function)
-    return cast("Function", compiled)
+    return cast("Function", _njit(inline="always", **_FLAGS)(function))

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.columns import STRING, Bytes, Int32s, Int64s, Rows, UInt32s
+from streamsampler.spans.columns import STRING, Bytes, Int32s, Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
 
 _OFFSET_BASIS: Final = 0xCBF29CE484222325
@@ -104,7 +104,7 @@ class Dictionary:
 
 
 @inlined
-def _hash(buffer: Bytes, at: int, size: int) -> int:
+def _hash(buffer: Bytes, at: Word, size: Word) -> Word:
     word = np.uint64(_OFFSET_BASIS)
     for index in range(at, at + size):
         word = (word ^ np.uint64(buffer[index])) * np.uint64(_PRIME)
@@ -112,7 +112,7 @@ def _hash(buffer: Bytes, at: int, size: int) -> int:
 
 
 @inlined
-def _same(left: Bytes, at: int, right: Bytes, other: int, size: int) -> bool:
+def _same(left: Bytes, at: Word, right: Bytes, other: Word, size: Word) -> Word:
     index = 0
     while index < size and left[at + index] == right[other + index]:
         index += 1
@@ -120,7 +120,7 @@ def _same(left: Bytes, at: int, right: Bytes, other: int, size: int) -> bool:
 
 
 @kernel
-def enter_values(values: Bytes, bounds: Int64s, slots: UInt32s, count: int) -> None:
+def enter_values(values: Bytes, bounds: Int64s, slots: UInt32s, count: Word) -> None:
     """Enter known values into an empty index.
 
     Args:
@@ -139,10 +139,10 @@ def enter_values(values: Bytes, bounds: Int64s, slots: UInt32s, count: int) -> N
 
 
 @kernel
-def encode_values(  # noqa: PLR0913 - a kernel's state is its arguments
-    buffer: Bytes, attributes: Rows, key: int, first: int,
+def encode_values(
+    buffer: Bytes, attributes: Rows, key: Word, first: Word,
     values: Bytes, bounds: Int64s, slots: UInt32s, filled: Int64s, numbers: Int32s,
-) -> int:  # fmt: skip
+) -> Word:  # fmt: skip
     """Number values until all are done or the dictionary is full.
 
     Args:

@@ -68,7 +68,9 @@ def _contexts() -> list[tuple[Descriptor, dict[int, int]]]:
     """Number every context: its descriptor and, per submessage field, the child's context."""
     contexts: dict[int, Descriptor] = {TRACES: TracesData.DESCRIPTOR}
     for (parent, number), child in sorted(_PLACES.items(), key=lambda place: place[1]):
-        contexts[child] = contexts[parent].fields_by_number[number].message_type
+        message = contexts[parent].fields_by_number[number].message_type
+        assert message is not None
+        contexts[child] = message
     children: list[dict[int, int]] = []
     plain: dict[str, int] = {}
     at = 0
@@ -103,7 +105,5 @@ def trace_grammar() -> Grammar:
     for context, (descriptor, links) in enumerate(contexts):
         for field in descriptor.fields:
             child = links.get(field.number)
-            table[context, field.number] = (
-                _WIRE[field.type] if child is None else MESSAGE + child
-            )
+            table[context, field.number] = _WIRE[field.type] if child is None else MESSAGE + child
     return table

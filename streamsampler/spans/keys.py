@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.columns import Bytes, Int64s, Rows
+from streamsampler.spans.columns import Bytes, Int64s, Rows, Word
 from streamsampler.spans.compiled import inlined, kernel
 
 AGREES, KEYLESS, MISMATCH = 0, 1, 2
@@ -12,12 +12,12 @@ _DIGITS: Final = 32
 
 
 @inlined
-def _digit(nibble: int) -> int:
+def _digit(nibble: Word) -> Word:
     return nibble + np.uint64(0x30) if nibble < np.uint64(10) else nibble + np.uint64(0x57)
 
 
 @inlined
-def _spells(keys: Bytes, at: int, hi: int, lo: int) -> bool:
+def _spells(keys: Bytes, at: Word, hi: Word, lo: Word) -> bool:
     """Tell whether 32 bytes are a trace id in lower-case hexadecimal."""
     same = True
     for index in range(_DIGITS):

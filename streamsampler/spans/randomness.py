@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.columns import Bytes, Rows, UInt64s
+from streamsampler.spans.columns import Bytes, Rows, UInt64s, Word
 from streamsampler.spans.compiled import inlined, kernel
 
 NO_RANDOMNESS: Final = 0xFFFFFFFFFFFFFFFF
@@ -18,12 +18,12 @@ _O, _T, _R, _V = 0x6F, 0x74, 0x72, 0x76
 
 
 @inlined
-def _blank(byte: int) -> bool:
+def _blank(byte: Word) -> Word:
     return byte == _SPACE or byte == _TAB
 
 
 @inlined
-def _digits(buffer: Bytes, at: int, end: int) -> int:
+def _digits(buffer: Bytes, at: Word, end: Word) -> Word:
     """Read the value of an ``rv`` that begins here, up to ``;`` or the end of the member."""
     word = np.uint64(0)
     sound = end - at >= _DIGITS and (
@@ -31,7 +31,7 @@ def _digits(buffer: Bytes, at: int, end: int) -> int:
     )
     if sound:
         for index in range(_DIGITS):
-            byte = np.int64(buffer[at + index])
+            byte: Word = np.int64(buffer[at + index])
             if 0x30 <= byte <= 0x39:
                 digit = byte - 0x30
             elif 0x61 <= byte <= 0x66:
@@ -44,7 +44,7 @@ def _digits(buffer: Bytes, at: int, end: int) -> int:
 
 
 @inlined
-def _randomness(buffer: Bytes, at: int, end: int) -> int:
+def _randomness(buffer: Bytes, at: Word, end: Word) -> Word:
     """Find the first ``ot`` member between two positions, and the ``rv`` in it."""
     found = np.uint64(NO_RANDOMNESS)
     while at < end:

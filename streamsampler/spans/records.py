@@ -63,7 +63,7 @@ class RecordBatch:
         return self.keys[self.key_bounds[record] : self.key_bounds[record + 1]].tobytes()
 
 
-def join(  # noqa: PLR0913 - six columns of one table
+def join(
     partitions: Sequence[int] | npt.NDArray[np.integer],
     offsets: Sequence[int] | npt.NDArray[np.integer],
     times_ms: Sequence[int] | npt.NDArray[np.integer],

@@ -20,7 +20,7 @@ import numpy as np
 
 from streamsampler.spans import columns as col
 from streamsampler.spans import grammar as g
-from streamsampler.spans.columns import ATTRIBUTE, RECORD, SPAN, Bytes, Int64s, Rows
+from streamsampler.spans.columns import ATTRIBUTE, RECORD, SPAN, Bytes, Int64s, Rows, Word
 from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.spans.grammar import Grammar, trace_grammar
 
@@ -38,14 +38,28 @@ FAULTS: Final = (
     "bad_parent_id",
     "bad_link_id",
 )
-(_OK, _TRUNCATED, _VARINT, _TAG, _LENGTH, _GROUP, _DEEP, _TRACE_ID, _SPAN_ID, _PARENT_ID, _LINK_ID) = range(11)
+(
+    _OK,
+    _TRUNCATED,
+    _VARINT,
+    _TAG,
+    _LENGTH,
+    _GROUP,
+    _DEEP,
+    _TRACE_ID,
+    _SPAN_ID,
+    _PARENT_ID,
+    _LINK_ID,
+) = range(11)
 _FULL: Final = 255  # no fault of the record: the columns have no room for it
 
 _MAX_DEPTH: Final = 100
 _MAX_LENGTH: Final = 0x7FFFFFFF
 
 # The slots of the walk's scratch: what is known of the span, attribute or link being read.
-_TRACE_SIZE, _SPAN_SIZE, _PARENT_SIZE, _KEY_AT, _KEY_SIZE, _VALUE_KIND, _VALUE_WORD, _VALUE_SIZE = range(8)
+_TRACE_SIZE, _SPAN_SIZE, _PARENT_SIZE, _KEY_AT, _KEY_SIZE, _VALUE_KIND, _VALUE_WORD, _VALUE_SIZE = (
+    range(8)
+)
 _LINK_TRACE_SIZE, _LINK_SPAN_SIZE = 8, 9
 _SCRATCH: Final = 10
 
@@ -108,7 +122,8 @@ class Scanner:
         while True:
             done = scan_records(
                 buffer, bounds, skipped, done, self._grammar, self._keys, self._key_bounds,
-                self._spans, self._attributes, self._resources, records, filled, self._stack, self._scratch,
+                self._spans, self._attributes, self._resources, records, filled,
+                self._stack, self._scratch,
             )  # fmt: skip
             if done == count:
                 break
@@ -128,7 +143,7 @@ def _doubled(rows: Rows) -> Rows:
 
 
 @inlined
-def read_varint(buffer: Bytes, at: int, end: int) -> tuple[int, int]:
+def read_varint(buffer: Bytes, at: Word, end: Word) -> tuple[Word, Word]:
     """Read a varint.
 
     Args:
@@ -154,7 +169,7 @@ def read_varint(buffer: Bytes, at: int, end: int) -> tuple[int, int]:
 
 
 @inlined
-def _read_big_endian(buffer: Bytes, at: int) -> int:
+def _read_big_endian(buffer: Bytes, at: Word) -> Word:
     word = np.uint64(0)
     for index in range(8):
         word = (word << np.uint64(8)) | np.uint64(buffer[at + index])
@@ -162,7 +177,7 @@ def _read_big_endian(buffer: Bytes, at: int) -> int:
 
 
 @inlined
-def _read_little_endian(buffer: Bytes, at: int, size: int) -> int:
+def _read_little_endian(buffer: Bytes, at: Word, size: Word) -> Word:
     word = np.uint64(0)
     for index in range(size):
         word |= np.uint64(buffer[at + index]) << np.uint64(8 * index)
@@ -170,7 +185,9 @@ def _read_little_endian(buffer: Bytes, at: int, size: int) -> int:
 
 
 @kernel
-def _skip_group(buffer: Bytes, at: int, end: int, field: int, room: int, open_groups: Int64s) -> tuple[int, int]:
+def _skip_group(
+    buffer: Bytes, at: Word, end: Word, field: Word, room: Word, open_groups: Int64s
+) -> tuple[Word, Word]:
     """Pass over a group, which OTLP has none of: it is an unknown field.
 
     Args:
@@ -179,6 +196,7 @@ def _skip_group(buffer: Bytes, at: int, end: int, field: int, room: int, open_gr
         end: Position that it must end before.
         field: Its field number, which the end tag must repeat.
         room: How many levels it may still nest.
+        open_groups: int64, scratch for the numbers of the groups that are open.
 
     Returns:
         A fault, or 0, and the position behind the group.
@@ -213,7 +231,9 @@ def _skip_group(buffer: Bytes, at: int, end: int, field: int, room: int, open_gr
 
 
 @inlined
-def _read_payload(buffer: Bytes, at: int, end: int, wire: int) -> tuple[int, int, int, int]:
+def _read_payload(  # noqa: PLR0911 - one way out for each wire type and fault
+    buffer: Bytes, at: Word, end: Word, wire: Word
+) -> tuple[Word, Word, Word, Word]:
     """Read what follows a tag, for the wire types that are no group.
 
     Returns:
@@ -235,21 +255,21 @@ def _read_payload(buffer: Bytes, at: int, end: int, wire: int) -> tuple[int, int
             return _TRUNCATED, word, after, 0
         return _OK, word, after, size
     if wire == 1 or wire == 5:
-        size = 8 if wire == 1 else 4
-        if end - at < size:
+        width = 8 if wire == 1 else 4
+        if end - at < width:
             return _TRUNCATED, word, at, 0
-        return _OK, _read_little_endian(buffer, at, size), at + size, 0
+        return _OK, _read_little_endian(buffer, at, width), at + width, 0
     return _TAG, word, at, 0
 
 
 @inlined
-def _clear(attributes: Rows, row: int) -> None:
+def _clear(attributes: Rows, row: Word) -> None:
     for key in range(attributes.shape[1]):
         attributes[row, key]["kind"] = col.ABSENT
 
 
 @inlined
-def _open_span(spans: Rows, row: int, resource: int, scratch: Int64s) -> None:
+def _open_span(spans: Rows, row: Word, resource: Word, scratch: Int64s) -> None:
     spans[row]["trace_hi"] = 0
     spans[row]["trace_lo"] = 0
     spans[row]["span_id"] = 0
@@ -270,10 +290,12 @@ def _open_span(spans: Rows, row: int, resource: int, scratch: Int64s) -> None:
 
 
 @inlined
-def _close_span(spans: Rows, row: int, scratch: Int64s) -> int:
+def _close_span(spans: Rows, row: Word, scratch: Int64s) -> Word:
     """Judge a span's ids once all of its fields are read, as the last of a repeated one counts."""
     zero = np.uint64(0)
-    if scratch[_TRACE_SIZE] != 16 or (spans[row]["trace_hi"] == zero and spans[row]["trace_lo"] == zero):
+    if scratch[_TRACE_SIZE] != 16 or (
+        spans[row]["trace_hi"] == zero and spans[row]["trace_lo"] == zero
+    ):
         return _TRACE_ID
     if scratch[_SPAN_SIZE] != 8 or spans[row]["span_id"] == zero:
         return _SPAN_ID
@@ -283,7 +305,7 @@ def _close_span(spans: Rows, row: int, scratch: Int64s) -> int:
 
 
 @inlined
-def _close_link(scratch: Int64s) -> int:
+def _close_link(scratch: Int64s) -> Word:
     """Judge a link's ids: for one of a wrong length the Collector refuses the whole record."""
     trace_size = scratch[_LINK_TRACE_SIZE]
     span_size = scratch[_LINK_SPAN_SIZE]
@@ -293,8 +315,8 @@ def _close_link(scratch: Int64s) -> int:
 
 
 @inlined
-def _span_bytes(  # noqa: PLR0913 - a kernel's state is its arguments
-    buffer: Bytes, at: int, size: int, field: int, spans: Rows, row: int, scratch: Int64s
+def _span_bytes(
+    buffer: Bytes, at: Word, size: Word, field: Word, spans: Rows, row: Word, scratch: Int64s
 ) -> None:
     if field == 1:
         scratch[_TRACE_SIZE] = size
@@ -317,7 +339,7 @@ def _span_bytes(  # noqa: PLR0913 - a kernel's state is its arguments
 
 
 @inlined
-def _span_number(field: int, word: int, spans: Rows, row: int) -> None:
+def _span_number(field: Word, word: Word, spans: Rows, row: Word) -> None:
     if field == 6:
         spans[row]["kind"] = np.int32(np.uint32(word))
     elif field == 7:
@@ -338,7 +360,7 @@ def _open_attribute(scratch: Int64s) -> None:
 
 
 @inlined
-def _value_field(field: int, word: int, at: int, size: int, scratch: Int64s) -> None:
+def _value_field(field: Word, word: Word, at: Word, size: Word, scratch: Int64s) -> None:
     """Note what an attribute's value is; of a oneof's fields the last counts."""
     scratch[_VALUE_WORD] = np.int64(word)
     scratch[_VALUE_SIZE] = 0
@@ -359,7 +381,7 @@ def _value_field(field: int, word: int, at: int, size: int, scratch: Int64s) -> 
 
 @inlined
 def _close_attribute(
-    buffer: Bytes, keys: Bytes, key_bounds: Int64s, found: Rows, row: int, scratch: Int64s
+    buffer: Bytes, keys: Bytes, key_bounds: Int64s, found: Rows, row: Word, scratch: Int64s
 ) -> None:
     """Write the attribute down if its key is wanted and not found yet."""
     at = scratch[_KEY_AT]
@@ -378,9 +400,9 @@ def _close_attribute(
 
 
 @inlined
-def _field(  # noqa: PLR0913, C901 - a kernel's state is its arguments; one branch a context
-    buffer: Bytes, context: int, field: int, word: int, at: int, size: int,
-    spans: Rows, row: int, scratch: Int64s,
+def _field(  # noqa: C901 - a kernel's state is its arguments; one branch a context
+    buffer: Bytes, context: Word, field: Word, word: Word, at: Word, size: Word,
+    spans: Rows, row: Word, scratch: Int64s,
 ) -> None:  # fmt: skip
     """Take a scalar field that the schema knows, of its right wire type."""
     if context == g.SPAN:
@@ -405,13 +427,13 @@ def _field(  # noqa: PLR0913, C901 - a kernel's state is its arguments; one bran
 
 
 @inlined
-def _scan_record(  # noqa: PLR0913, PLR0915, C901, PLR0911, PLR0912 - the walk itself
-    buffer: Bytes, at: int, end: int, grammar: Grammar, keys: Bytes, key_bounds: Int64s,
+def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
+    buffer: Bytes, at: Word, end: Word, grammar: Grammar, keys: Bytes, key_bounds: Int64s,
     spans: Rows, attributes: Rows, resources: Rows, filled: Int64s, stack: Int64s, scratch: Int64s,
-) -> tuple[int, int]:  # fmt: skip
+) -> tuple[Word, Word]:  # fmt: skip
     """Walk one record; returns its fault, or 0, and where the walk ended."""
     depth = 0
-    context = g.TRACES
+    context: Word = g.TRACES
     row = filled[0] - 1
     resource = filled[1] - 1
     span_start = at
@@ -492,7 +514,7 @@ def _scan_record(  # noqa: PLR0913, PLR0915, C901, PLR0911, PLR0912 - the walk i
 
 
 @inlined
-def _fits(holds: int, wire: int) -> bool:
+def _fits(holds: Word, wire: Word) -> Word:
     """Tell whether a field came as its wire type; if not, it counts as unknown."""
     if wire == 0:
         return holds == g.VARINT
@@ -505,7 +527,7 @@ def _fits(holds: int, wire: int) -> bool:
 
 @inlined
 def _note_spans(
-    record: int, size: int, first: int, behind: int, spans: Rows, records: Rows
+    record: Word, size: Word, first: Word, behind: Word, spans: Rows, records: Rows
 ) -> None:
     """Write down which spans a sound record holds, and share its other bytes among them."""
     count = behind - first
@@ -529,11 +551,11 @@ def _note_spans(
 
 
 @kernel
-def scan_records(  # noqa: PLR0913 - a kernel's state is its arguments
-    buffer: Bytes, bounds: Int64s, skipped: Bytes, first: int, grammar: Grammar, keys: Bytes, key_bounds: Int64s,
-    spans: Rows, attributes: Rows, resources: Rows, records: Rows, filled: Int64s,
-    stack: Int64s, scratch: Int64s,
-) -> int:  # fmt: skip
+def scan_records(
+    buffer: Bytes, bounds: Int64s, skipped: Bytes, first: Word, grammar: Grammar,
+    keys: Bytes, key_bounds: Int64s, spans: Rows, attributes: Rows, resources: Rows,
+    records: Rows, filled: Int64s, stack: Int64s, scratch: Int64s,
+) -> Word:  # fmt: skip
     """Scan records from one on, until all are done or the columns are full.
 
     Args:

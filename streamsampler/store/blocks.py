@@ -97,7 +97,7 @@ def encode_block(block: Block) -> bytes:
             {index: [list(pair) for pair in pairs] for index, pairs in block.headers.items()},
         ]
     )
-    return b"".join([len(header).to_bytes(_SIZE, "little"), header, block.body])
+    return b"".join([len(header).to_bytes(_SIZE, "little"), header, block.body.data])
 
 
 def decode_block(value: bytes) -> Block:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, cast
 
 from rocksdict import (
     AccessType,
@@ -91,7 +91,7 @@ class BlockStore:
             )
         except Exception as error:  # rocksdict raises bare Exceptions with RocksDB's words
             raise StoreError(f"cannot open the block store at {path}: {error}") from error
-        self._write = WriteOptions()
+        self._write = cast("Any", WriteOptions())  # its stubs take properties for methods
         self._write.disable_wal = True
 
     def put(self, partition: int, number: int, value: bytes) -> None:
@@ -124,12 +124,12 @@ class BlockStore:
             StoreError: It is not there, or cannot be read.
         """
         try:
-            value = self._database.get(_key(partition, number))
+            value: bytes | None = self._database.get(_key(partition, number))
         except Exception as error:
             raise StoreError(f"cannot read block {number} from {self._path}: {error}") from error
         if value is None:
             raise StoreError(f"block {number} of partition {partition} is not in {self._path}")
-        return bytes(value)
+        return value
 
     def block(self, partition: int, number: int) -> Block:
         """Read a block, or give back one that was read a moment ago.
@@ -175,7 +175,7 @@ class BlockStore:
                 self._cached_bytes -= len(block.body) if block else 0
                 self._database.delete(_key(partition, number), write_opt=self._write)
         except Exception as error:
-            raise StoreError(f"cannot delete from {self._path}: {error}") from error
+            raise StoreError(f"blocks at {self._path} cannot be deleted: {error}") from error
 
     def blocks(self, partition: int) -> Iterator[tuple[int, bytes]]:
         """Read all blocks of a partition.
@@ -189,7 +189,9 @@ class BlockStore:
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(_key(partition + 1, 0))
         for key, value in self._database.items(from_key=_key(partition, 0), read_opt=bounds):
-            yield int.from_bytes(key[4:_KEY_BYTES], "big"), bytes(value)
+            assert isinstance(key, bytes)
+            assert isinstance(value, bytes)
+            yield int.from_bytes(key[4:_KEY_BYTES], "big"), value
 
     def clear(self, partition: int) -> int:
         """Delete all blocks of a partition.

@@ -16,6 +16,7 @@ from streamsampler.spans.records import Headers
 from streamsampler.store.blocks import Block, encode_block
 from streamsampler.store.rocks import BlockStore
 
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """n records read back.

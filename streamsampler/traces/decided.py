@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.columns import Int64s, Rows, UInt32s, UInt64s
+from streamsampler.spans.columns import Int64s, Rows, UInt32s, UInt64s, Word
 from streamsampler.spans.compiled import kernel
 from streamsampler.traces.index import empty_slots, find, insert, remove, slots_for
 
@@ -82,9 +82,7 @@ class DecidedTraces:
             id_hi, id_lo = id_hi[-self._most :], id_lo[-self._most :]
             second, verdict = second[-self._most :], verdict[-self._most :]
         self._reserve(len(self) + len(id_hi))
-        remember_decisions(
-            self.rows, self.slots, self._registers, id_hi, id_lo, second, verdict
-        )
+        remember_decisions(self.rows, self.slots, self._registers, id_hi, id_lo, second, verdict)
 
     def restore(self, decisions: Sequence[PastDecision]) -> None:
         """Remember decisions read back from the decisions topic.
@@ -128,7 +126,7 @@ class DecidedTraces:
 
 
 @kernel
-def index_decisions(rows: Rows, slots: UInt32s, count: int) -> None:
+def index_decisions(rows: Rows, slots: UInt32s, count: Word) -> None:
     """Enter the first rows of a ring into an empty index.
 
     Args:
@@ -141,7 +139,7 @@ def index_decisions(rows: Rows, slots: UInt32s, count: int) -> None:
 
 
 @kernel
-def remember_decisions(  # noqa: PLR0913 - a kernel's state is its arguments
+def remember_decisions(
     rows: Rows, slots: UInt32s, registers: Int64s,
     id_hi: UInt64s, id_lo: UInt64s, second: Int64s, verdict: Rows,
 ) -> None:  # fmt: skip
@@ -170,7 +168,7 @@ def remember_decisions(  # noqa: PLR0913 - a kernel's state is its arguments
 
 @kernel
 def forget_decisions(
-    rows: Rows, slots: UInt32s, registers: Int64s, before: int, least: int
+    rows: Rows, slots: UInt32s, registers: Int64s, before: Word, least: Word
 ) -> None:
     """Forget the oldest decisions.
 

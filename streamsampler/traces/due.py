@@ -5,7 +5,7 @@ Hot: once a trace, and once a span when its trace is kept or forgotten.
 
 import numpy as np
 
-from streamsampler.spans.columns import Int64s, Rows, UInt32s
+from streamsampler.spans.columns import Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import kernel
 from streamsampler.traces.index import remove
 from streamsampler.traces.ledger import strike
@@ -62,9 +62,7 @@ def _in_order(table: TraceTable, found: Int64s) -> Int64s:
         return found
     # Record numbers wrap at 2**32; those alive are fewer.
     age = np.uint32(int(table.registers[NEXT_RECORD]) & 0xFFFFFFFF) - rows["last_record"]
-    return found[
-        np.lexsort((rows["id_lo"], rows["id_hi"], -age.astype(np.int64), rows["due_ms"]))
-    ]
+    return found[np.lexsort((rows["id_lo"], rows["id_hi"], -age.astype(np.int64), rows["due_ms"]))]
 
 
 def records_of(table: TraceTable, chosen: Int64s) -> Int64s:
@@ -96,7 +94,7 @@ def forget(table: TraceTable, gone: Int64s) -> None:
 
 
 @kernel
-def collect_due(rows: Rows, buckets: UInt32s, registers: Int64s, found: Int64s) -> int:
+def collect_due(rows: Rows, buckets: UInt32s, registers: Int64s, found: Int64s) -> Word:
     """Walk the buckets from the one last looked at to that of the present stream time.
 
     Args:
@@ -124,7 +122,7 @@ def collect_due(rows: Rows, buckets: UInt32s, registers: Int64s, found: Int64s) 
 
 
 @kernel
-def list_records(  # noqa: PLR0913 - a kernel's state is its arguments
+def list_records(
     rows: Rows, entries: Rows, registers: Int64s, chosen: Int64s, records: Int64s
 ) -> None:
     """List the stored records of some traces, one for each span.
@@ -150,7 +148,7 @@ def list_records(  # noqa: PLR0913 - a kernel's state is its arguments
 
 
 @kernel
-def forget_traces(  # noqa: PLR0913 - a kernel's state is its arguments
+def forget_traces(
     rows: Rows, slots: UInt32s, entries: Rows, entry_slots: UInt32s, buckets: UInt32s,
     registers: Int64s, gone: Int64s,
 ) -> None:  # fmt: skip

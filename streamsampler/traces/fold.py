@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.columns import Bytes, Int32s, Int64s, Rows, UInt32s, UInt64s
+from streamsampler.spans.columns import Bytes, Int32s, Int64s, Rows, UInt32s, UInt64s, Word
 from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.spans.records import NO_TIME
 from streamsampler.traces.index import find
@@ -43,7 +43,7 @@ _NS_PER_MS: Final = 1_000_000
 
 
 @inlined
-def _deadline(row: Rows, now: int, settings: Int64s) -> int:
+def _deadline(row: Rows, now: Word, settings: Int64s) -> Word:
     """Tell when a trace is due, now that a span of it has come.
 
     It waits `WAIT_MS` from its first span. It is complete when its root and every parent that it
@@ -59,7 +59,7 @@ def _deadline(row: Rows, now: int, settings: Int64s) -> int:
 
 
 @inlined
-def _take_span(row: Rows, span: Rows, matched: int, tenant: int, randomness: int) -> None:
+def _take_span(row: Rows, span: Rows, matched: Word, tenant: Word, randomness: Word) -> None:
     """Add one span to its trace's row; each field ends alike in whatever order spans come."""
     row["start"] = min(row["start"], span["start"])
     row["end"] = max(row["end"], span["end"])
@@ -76,7 +76,7 @@ def _take_span(row: Rows, span: Rows, matched: int, tenant: int, randomness: int
 
 
 @inlined
-def _record_time(spans: Rows, record: Rows, time_ms: int) -> int:
+def _record_time(spans: Rows, record: Rows, time_ms: Word) -> Word:
     """Tell a record's time, ms: its timestamp, or the largest span end in it."""
     latest = np.uint64(0)
     if time_ms == NO_TIME:
@@ -87,8 +87,8 @@ def _record_time(spans: Rows, record: Rows, time_ms: int) -> int:
 
 
 @kernel
-def fold_records(  # noqa: PLR0913, PLR0915, C901 - a kernel's state is its arguments
-    spans: Rows, records: Rows, offsets: Int64s, times_ms: Int64s, first: int, behind: int,
+def fold_records(  # noqa: C901 - a kernel's state is its arguments
+    spans: Rows, records: Rows, offsets: Int64s, times_ms: Int64s, first: Word, behind: Word,
     matched: UInt64s, tenants: Int32s, ranks: Int32s, randomness: UInt64s,
     rows: Rows, slots: UInt32s, entries: Rows, entry_slots: UInt32s, buckets: UInt32s,
     registers: Int64s, decided: Rows, decided_slots: UInt32s, settings: Int64s,
@@ -186,7 +186,7 @@ def fold_records(  # noqa: PLR0913, PLR0915, C901 - a kernel's state is its argu
 
 
 @kernel
-def refold_spans(  # noqa: PLR0913 - a kernel's state is its arguments
+def refold_spans(
     spans: Rows, matched: UInt64s, tenants: Int32s, ranks: Int32s, rows: Rows, slots: UInt32s
 ) -> None:
     """Tell the undecided traces what a new policy set says of spans that they have already.

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.columns import Rows, UInt32s
+from streamsampler.spans.columns import Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
 
 _ODD: Final = 0x9E3779B97F4A7C15
@@ -43,7 +43,7 @@ def slots_for(rows: int) -> int:
 
 
 @inlined
-def mixed(hi: int, lo: int) -> int:
+def mixed(hi: Word, lo: Word) -> Word:
     """Mix two words into one whose low bits depend on all of theirs.
 
     Args:
@@ -59,7 +59,7 @@ def mixed(hi: int, lo: int) -> int:
 
 
 @inlined
-def find(slots: UInt32s, rows: Rows, hi: int, lo: int) -> int:
+def find(slots: UInt32s, rows: Rows, hi: Word, lo: Word) -> Word:
     """Look a trace id up.
 
     Args:
@@ -73,7 +73,7 @@ def find(slots: UInt32s, rows: Rows, hi: int, lo: int) -> int:
     """
     mask = len(slots) - 1
     slot = np.int64(mixed(hi, lo) & np.uint64(mask))
-    found = -1
+    found: Word = -1
     while slots[slot] != 0:
         row = np.int64(slots[slot]) - 1
         if rows[row]["id_lo"] == lo and rows[row]["id_hi"] == hi:
@@ -84,7 +84,7 @@ def find(slots: UInt32s, rows: Rows, hi: int, lo: int) -> int:
 
 
 @inlined
-def insert(slots: UInt32s, rows: Rows, row: int) -> None:
+def insert(slots: UInt32s, rows: Rows, row: Word) -> None:
     """Enter a row whose id is not in the index.
 
     Args:
@@ -100,7 +100,7 @@ def insert(slots: UInt32s, rows: Rows, row: int) -> None:
 
 
 @inlined
-def remove(slots: UInt32s, rows: Rows, row: int) -> None:
+def remove(slots: UInt32s, rows: Rows, row: Word) -> None:
     """Take a row out, closing the gap it leaves.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.columns import Int64s, Rows, UInt32s
+from streamsampler.spans.columns import Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.traces.index import mixed
 
@@ -33,7 +33,7 @@ NEW, DUPLICATE, AWAITED = 0, 1, 2
 
 
 @inlined
-def mark_of(start: int, kind: int) -> int:
+def mark_of(start: Word, kind: Word) -> Word:
     """Reduce a span's start and kind to what tells it from others of the same id.
 
     Two spans of one trace with one id and one kind, but different starts, are taken for
@@ -52,15 +52,15 @@ def mark_of(start: int, kind: int) -> int:
 
 
 @inlined
-def _home(span_id: int, trace: int, mask: int) -> int:
+def _home(span_id: Word, trace: Word, mask: Word) -> Word:
     return np.int64(mixed(np.uint64(trace), span_id) & np.uint64(mask))
 
 
 @inlined
-def _add(  # noqa: PLR0913 - a kernel's state is its arguments
-    entries: Rows, slots: UInt32s, slot: int, registers: Int64s,
-    span_id: int, trace: int, mark: int, record: int, head: int,
-) -> int:  # fmt: skip
+def _add(
+    entries: Rows, slots: UInt32s, slot: Word, registers: Int64s,
+    span_id: Word, trace: Word, mark: Word, record: Word, head: Word,
+) -> Word:  # fmt: skip
     entry = registers[FREE_ENTRY]
     if entry != 0:
         registers[FREE_ENTRY] = entries[entry]["next"]
@@ -77,10 +77,10 @@ def _add(  # noqa: PLR0913 - a kernel's state is its arguments
 
 
 @inlined
-def enter_span(  # noqa: PLR0913 - a kernel's state is its arguments
+def enter_span(
     entries: Rows, slots: UInt32s, registers: Int64s,
-    span_id: int, trace: int, mark: int, record: int, head: int,
-) -> tuple[int, int]:  # fmt: skip
+    span_id: Word, trace: Word, mark: Word, record: Word, head: Word,
+) -> tuple[Word, Word]:  # fmt: skip
     """Enter a span that has arrived.
 
     Args:
@@ -119,9 +119,9 @@ def enter_span(  # noqa: PLR0913 - a kernel's state is its arguments
 
 
 @inlined
-def enter_parent(  # noqa: PLR0913 - a kernel's state is its arguments
-    entries: Rows, slots: UInt32s, registers: Int64s, span_id: int, trace: int, head: int
-) -> tuple[int, int]:
+def enter_parent(
+    entries: Rows, slots: UInt32s, registers: Int64s, span_id: Word, trace: Word, head: Word
+) -> tuple[Word, Word]:
     """Enter that a span names a parent.
 
     Args:
@@ -151,7 +151,7 @@ def enter_parent(  # noqa: PLR0913 - a kernel's state is its arguments
 
 
 @inlined
-def strike(entries: Rows, slots: UInt32s, registers: Int64s, head: int) -> None:
+def strike(entries: Rows, slots: UInt32s, registers: Int64s, head: Word) -> None:
     """Take all entries of a decided trace out.
 
     Args:

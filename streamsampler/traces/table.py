@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.columns import Int64s, Rows, UInt32s
+from streamsampler.spans.columns import Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.traces.index import empty_slots, insert, reindex, slots_for
 from streamsampler.traces.ledger import ENTRY, NEXT_ENTRY, reindex_ledger
@@ -172,7 +172,7 @@ def lengthen(table: TraceTable, wait_ms: int) -> None:
 
 
 @inlined
-def put_in_bucket(rows: Rows, buckets: UInt32s, row: int) -> None:
+def put_in_bucket(rows: Rows, buckets: UInt32s, row: Word) -> None:
     """Put a row into the bucket of its deadline.
 
     Args:
@@ -190,7 +190,7 @@ def put_in_bucket(rows: Rows, buckets: UInt32s, row: int) -> None:
 
 
 @inlined
-def take_from_bucket(rows: Rows, buckets: UInt32s, row: int) -> None:
+def take_from_bucket(rows: Rows, buckets: UInt32s, row: Word) -> None:
     """Take a row out of the bucket of its deadline.
 
     Args:
@@ -209,7 +209,7 @@ def take_from_bucket(rows: Rows, buckets: UInt32s, row: int) -> None:
 
 
 @inlined
-def postpone(rows: Rows, buckets: UInt32s, row: int, due_ms: int) -> None:
+def postpone(rows: Rows, buckets: UInt32s, row: Word, due_ms: Word) -> None:
     """Give a row another deadline, earlier or later.
 
     Args:
@@ -227,10 +227,10 @@ def postpone(rows: Rows, buckets: UInt32s, row: int, due_ms: int) -> None:
 
 
 @inlined
-def new_trace(  # noqa: PLR0913 - a kernel's state is its arguments
-    rows: Rows, slots: UInt32s, registers: Int64s, buckets: UInt32s, hi: int, lo: int,
-    offset: int, wait_ms: int,
-) -> int:  # fmt: skip
+def new_trace(
+    rows: Rows, slots: UInt32s, registers: Int64s, buckets: UInt32s, hi: Word, lo: Word,
+    offset: Word, wait_ms: Word,
+) -> Word:  # fmt: skip
     """Begin a trace at the present stream time.
 
     Args:
@@ -281,7 +281,7 @@ def new_trace(  # noqa: PLR0913 - a kernel's state is its arguments
 
 
 @inlined
-def forget_trace(rows: Rows, registers: Int64s, row: int) -> None:
+def forget_trace(rows: Rows, registers: Int64s, row: Word) -> None:
     """Free a row that is in no bucket and no index any more.
 
     Args:

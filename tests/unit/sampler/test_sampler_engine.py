@@ -1,5 +1,6 @@
 """The engine against its plain twin, in any batching, any interleaving, stopped and resumed."""
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def _span(tape: Tape) -> bytes:
 def _records(choices: bytes) -> list[PlainRecord]:
     """Records out of order by up to a second, some malformed or empty."""
     tape = Tape(choices)
-    made = []
+    made: list[PlainRecord] = []
     now = 10_000
     while tape.at < len(choices):
         now += tape.pick([0, 0, 1, 50, 299, 300, 301, 700, 1500, 60_000])
@@ -83,7 +84,7 @@ def batch_of(records: Sequence[PlainRecord], partition: int = 0) -> RecordBatch:
 
 def cut(records: list[PlainRecord], cuts: set[int]) -> Iterator[list[PlainRecord]]:
     edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(records)), len(records)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         yield records[start:stop]
 
 

@@ -138,9 +138,6 @@ def test_real_records_give_the_same_fields(encoding: Encoding) -> None:
         assert repr(fields_of(scan, buffer, number)) == repr(_expected(value))
 
 
-NESTED = delimited(1, delimited(5, b""))
-
-
 def _nested(levels: int) -> bytes:
     value = b""
     for _ in range(levels):
@@ -166,6 +163,10 @@ def test_groups_nest_as_deep_as_in_upb(levels: int) -> None:
     assert_alike(in_span(value))
 
 
+def _only(span: bytes) -> bytes:
+    return delimited(1, delimited(2, delimited(2, span)))
+
+
 BAD = {
     "garbage": (bytes(range(200, 256)) * 3, None),
     "cut short": (in_span(b"")[:-3], "truncated"),
@@ -175,10 +176,10 @@ BAD = {
     "field number 0": (b"\x00\x00", "bad_tag"),
     "wire type 6": (b"\x0e", "bad_tag"),
     "end of no group": (b"\x0c", "bad_group"),
-    "zero trace id": (delimited(1, delimited(2, delimited(2, delimited(1, bytes(16))))), "bad_trace_id"),
-    "trace id of 15": (delimited(1, delimited(2, delimited(2, delimited(1, b"x" * 15)))), "bad_trace_id"),
-    "no ids": (delimited(1, delimited(2, delimited(2, b""))), "bad_trace_id"),
-    "no span id": (delimited(1, delimited(2, delimited(2, delimited(1, b"x" * 16)))), "bad_span_id"),
+    "zero trace id": (_only(delimited(1, bytes(16))), "bad_trace_id"),
+    "trace id of 15": (_only(delimited(1, b"x" * 15)), "bad_trace_id"),
+    "no ids": (_only(b""), "bad_trace_id"),
+    "no span id": (_only(delimited(1, b"x" * 16)), "bad_span_id"),
     "parent of 7": (in_span(delimited(4, b"x" * 7)), "bad_parent_id"),
     "link to 15": (in_span(delimited(13, delimited(1, b"x" * 15))), "bad_link_id"),
 }  # fmt: skip
@@ -202,7 +203,9 @@ def test_columns_grow_in_the_middle_of_a_record() -> None:
         scope = data.resource_spans.add().scope_spans.add()
         for span in range(100):
             number = 1 + resource * 100 + span
-            scope.spans.add(trace_id=number.to_bytes(16), span_id=number.to_bytes(8), name=f"{span}")
+            scope.spans.add(
+                trace_id=number.to_bytes(16), span_id=number.to_bytes(8), name=f"{span}"
+            )
     value = data.SerializeToString()
     scan, buffer = scanned([value, value])
     assert len(scan.spans) == 8000
@@ -212,7 +215,9 @@ def test_columns_grow_in_the_middle_of_a_record() -> None:
 
 
 def test_a_skipped_record_has_no_spans_and_no_fault() -> None:
-    batch = join([0] * 3, range(3), [0] * 3, [None] * 3, [in_span(b""), b"\x00", in_span(b"")], [None] * 3)
+    batch = join(
+        [0] * 3, range(3), [0] * 3, [None] * 3, [in_span(b""), b"\x00", in_span(b"")], [None] * 3
+    )
     scan = Scanner().scan(batch.buffer, batch.bounds, np.array([0, 1, 0], np.uint8))
     assert scan.records["spans"].tolist() == [1, 0, 1]
     assert scan.records["fault"].tolist() == [0, 0, 0]

@@ -1,0 +1,338 @@
+"""Settings: one typed model from a YAML file, the environment and flags.
+
+Flags win over ``STREAMSAMPLER_...`` variables, those over the file, the file over the defaults.
+Two underscores in a variable's name go one level down: ``STREAMSAMPLER_LIMITS__SPANS_PER_TRACE``.
+Under `kafka` a single one stands for a dot: ``STREAMSAMPLER_KAFKA__SASL_PASSWORD`` is
+``sasl.password``.
+"""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from streamsampler.policies.document import Document, read_document
+from streamsampler.policies.errors import PolicyError
+from streamsampler.policies.sentences import explain, fields_at, no_such_key, path_text
+
+PREFIX: Final = "STREAMSAMPLER_"
+
+OWNED_PROPERTIES: Final[Mapping[str, str]] = {
+    "group.id": "set group_id instead",
+    "group.protocol": "set group_protocol instead",
+    "group.instance.id": "set instance_id instead",
+    "auto.offset.reset": "set input.start and input.out_of_range instead",
+    "enable.auto.commit": "the worker commits itself, as the guarantee rests on what it commits",
+    "enable.auto.offset.store": "the worker commits itself",
+    "enable.partition.eof": "the worker needs it to know when a partition is read to its end",
+    "enable.idempotence": "the worker's guarantee needs it",
+    "partition.assignment.strategy": "the worker's rebalancing is incremental (cooperative-sticky)",
+}
+"""librdkafka's properties that cannot be set, each with the reason or the setting to use."""
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used: a sentence for each, with its place and what was expected."""
+
+
+def _property_value(value: object) -> object:
+    """A string, as librdkafka takes them; a YAML boolean is the word in lower case."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+PropertyValue = Annotated[str, BeforeValidator(_property_value)]
+Positive = Annotated[int, Field(ge=1, description="a whole number of at least 1")]
+NotNegative = Annotated[int, Field(ge=0, description="a whole number of at least 0")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Topics(_Section):
+    """The names of the topics."""
+
+    input: str = "otlp_spans"
+    output: str = "otlp_spans_sampled"
+    decisions: str = "streamsampler.decisions"
+    policies: str = "streamsampler.policies"
+    sketches: str = "streamsampler.sketches"
+    tables: str = "streamsampler.tables"
+    status: str = "streamsampler.status"
+    dead_letters: str = "streamsampler.dlq"
+
+
+class Input(_Section):
+    """How the input topic is read.
+
+    Attributes:
+        format: What the records' values are; a name in `spans.formats.FORMATS`.
+        start: Where a group without a committed offset begins.
+        out_of_range: What to do where the committed offset is no longer in the topic: `stop` with
+            a sentence, or go on at the `earliest` record left and count what was skipped.
+    """
+
+    format: str = "otlp_proto"
+    start: Literal["earliest", "latest"] = "earliest"
+    out_of_range: Literal["stop", "earliest"] = "stop"
+
+
+class Output(_Section):
+    """How kept traces are written.
+
+    Attributes:
+        max_record_bytes: A kept trace larger than this is split over several records. Key, headers
+            and framing come on top, and together they must fit the topic's max.message.bytes.
+    """
+
+    max_record_bytes: Positive = 950_000
+
+
+class Store(_Section):
+    """Where and how buffered spans are kept on disk.
+
+    Attributes:
+        path: A folder; each worker process has its own inside.
+        block_bytes: Size of a block of records, uncompressed.
+        block_cache_bytes: For blocks that are read back.
+        write_buffer_bytes: RocksDB's memtables.
+    """
+
+    path: Path = Path("data")
+    block_bytes: Positive = 131_072
+    block_cache_bytes: Positive = 64 << 20
+    write_buffer_bytes: Positive = 128 << 20
+
+
+class Bounds(_Section):
+    """What may be held in memory.
+
+    Attributes:
+        spans_per_trace: A trace with so many spans is decided at once.
+        bytes_per_trace: Likewise for so many bytes.
+        decisions: Past decisions that are remembered for each partition.
+    """
+
+    spans_per_trace: Positive = 50_000
+    bytes_per_trace: Positive = 64 << 20
+    decisions: Positive = 1_000_000
+
+
+class Log(_Section):
+    """What is logged and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Settings(BaseSettings):
+    """All settings of a worker.
+
+    Attributes:
+        kafka: librdkafka's properties, passed through; `bootstrap.servers` is required.
+        group_id: The consumer group.
+        group_protocol: `consumer` is KIP-848's, which needs brokers 4.0 or later.
+        instance_id: Static membership: a worker that comes back under the same one within the
+            session timeout moves no partitions. None: dynamic membership.
+        guarantee: What a crash may do to the output. `at_least_once`: it may write again what was
+            written since the last commit.
+        commit_interval_ms: Wall time between commits.
+        batch_records: The most records taken from Kafka at once.
+        allowed_skew_ms: A record's timestamp counts as at most the wall clock plus this.
+        policies_file: The policy set to use while the policies topic holds none.
+        startup_timeout_ms: How long a broker may take to answer before the command gives up.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    kafka: Annotated[
+        dict[str, PropertyValue], Field(description="librdkafka's properties as `name: value`")
+    ]
+    topics: Topics = Topics()
+    group_id: str = "streamsampler"
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    instance_id: str | None = None
+    input: Input = Input()
+    output: Output = Output()
+    guarantee: Literal["at_least_once"] = "at_least_once"
+    commit_interval_ms: Positive = 500
+    batch_records: Positive = 5_000
+    allowed_skew_ms: NotNegative = 10_000
+    store: Store = Store()
+    limits: Bounds = Bounds()
+    policies_file: Path | None = None
+    startup_timeout_ms: Positive = 15_000
+    log: Log = Log()
+
+    @property
+    def bootstrap(self) -> str:
+        """The brokers' addresses."""
+        return self.kafka["bootstrap.servers"]
+
+    @property
+    def worker_id(self) -> str:
+        """What this process is called in logs and dead letters."""
+        return self.instance_id or f"{socket.gethostname()}-{os.getpid()}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given and nothing else: `load_settings` joins the sources."""
+        return (init_settings,)
+
+
+def load_settings(file: Path | None, flags: Sequence[str] = ()) -> Settings:
+    """Join file, environment and flags into settings.
+
+    Args:
+        file: A YAML file; None for none.
+        flags: ``key=value`` each, with a dotted key (``limits.spans_per_trace=10``,
+            ``kafka.linger.ms=5``) and a YAML value.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: Something in them cannot be used; says what, where and what was expected.
+    """
+    document = _read_file(file) if file is not None else Document("settings", {})
+    content = {} if document.value is None else document.value
+    if not isinstance(content, dict):
+        raise ConfigError(f"{document.source}: expected settings as `name: value`.")
+    sources = _Sources(document, _read_environment(), _read_flags(flags))
+    merged = _merged(_merged(content, sources.environment), sources.flags)
+    problems = _kafka_problems(merged.setdefault("kafka", {}), sources)
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        problems += [_sentence(problem, sources) for problem in error.errors()]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def _read_file(file: Path) -> Document:
+    try:
+        return read_document(file.read_text(encoding="utf-8"), str(file))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8.") from error
+    except PolicyError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _read_environment() -> dict[str, Any]:
+    try:
+        values = EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}; expected JSON or a variable a field.") from error
+    kafka = values.get("kafka")
+    if isinstance(kafka, dict):
+        values["kafka"] = {_property_name(name): value for name, value in kafka.items()}
+    return values
+
+
+def _property_name(variable: str) -> str:
+    # The one property that is set by a string and has an underscore of its own.
+    return variable if variable == "log_level" else variable.replace("_", ".")
+
+
+def _read_flags(flags: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for flag in flags:
+        key, equals, text = flag.partition("=")
+        if not (key and equals):
+            raise ConfigError(f"--set {flag}: expected key=value, such as log.level=debug.")
+        # A property of Kafka has dots of its own.
+        path = key.split(".", 1) if key.startswith("kafka.") else key.split(".")
+        try:
+            value = read_document(text, f"--set {key}").value
+        except PolicyError as error:
+            raise ConfigError(str(error)) from error
+        for part in reversed(path):
+            value = {part: value}
+        assert isinstance(value, dict)
+        values = _merged(values, value)
+    return values
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(value, dict) and isinstance(below, dict)
+        merged[key] = _merged(below or {}, value) if both else value
+    return merged
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where each setting came from."""
+
+    document: Document
+    environment: Mapping[str, Any]
+    flags: Mapping[str, Any]
+
+    def place(self, path: tuple[str, ...]) -> str:
+        if _holds(self.flags, path):
+            return "--set"
+        if _holds(self.environment, path):
+            return PREFIX + "__".join(part.replace(".", "_").upper() for part in path)
+        return self.document.cite(self.document.at(path, key=True))
+
+
+def _holds(values: object, path: tuple[str, ...]) -> bool:
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True
+
+
+def _kafka_problems(kafka: object, sources: _Sources) -> list[str]:
+    if not isinstance(kafka, Mapping):
+        return []  # the model says so
+    problems = [
+        f"{sources.place(('kafka', name))}: kafka.{name} cannot be set here: {reason}."
+        for name, reason in OWNED_PROPERTIES.items()
+        if name in kafka
+    ]
+    if not kafka.get("bootstrap.servers"):
+        problems.append(
+            f"{sources.place(('kafka',))}: kafka.bootstrap.servers is missing; expected the "
+            "brokers' addresses, such as 127.0.0.1:9092."
+        )
+    return problems
+
+
+def _sentence(problem: ErrorDetails, sources: _Sources) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        finding = no_such_key(path[-1], fields_at(Settings, path[:-1]))
+    else:
+        finding = explain(problem, Settings)
+    end = "" if finding.endswith("?") else "."
+    return f"{sources.place(path)}: {path_text(path)} {finding}{end}"
