@@ -1,7 +1,7 @@
 """What the engine gives back: emissions, decisions, dead letters, counts, checkpoints."""
 
 from dataclasses import dataclass, fields
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgpack
 
@@ -48,9 +48,8 @@ class Emission:
     late: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The verdict on one trace, and what it rests on.
+class Decision(NamedTuple):
+    """The verdict on one trace, and what it rests on; a tuple, as there is one for every trace.
 
     Attributes:
         partition: The input partition.

@@ -12,9 +12,10 @@ batch, its six stages in order:
 6. *Emit* (`emission`): the records of what is kept.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import repeat
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from streamsampler.partition import Fates, Partition
 from streamsampler.policies import DueTraces, PolicySet, TenantNumbers, Verdicts, compile_policies
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.matching import Matcher
-from streamsampler.spans.columns import Bytes, Int64s, Rows, UInt64s
+from streamsampler.spans.columns import Booleans, Bytes, Int64s, Rows, UInt64s
 from streamsampler.spans.keys import KEYLESS, MISMATCH, check_keys
 from streamsampler.spans.randomness import NO_RANDOMNESS, read_randomness
 from streamsampler.spans.records import Headers, RecordBatch
@@ -34,7 +35,7 @@ from streamsampler.store import BlockStore, Shelf
 from streamsampler.traces.decided import VERDICTS, DecidedTraces, PastDecision
 from streamsampler.traces.due import all_rows, due_rows, forget, records_of
 from streamsampler.traces.fold import CLOSED, LATE, refold_spans
-from streamsampler.traces.table import LIMIT, NOW, ROOT, lengthen, trace_table
+from streamsampler.traces.table import ERROR, LIMIT, NOW, ROOT, lengthen, trace_table
 
 __all__ = [
     "Checkpoint",
@@ -47,6 +48,8 @@ __all__ = [
     "PastDecision",
     "Sampler",
 ]
+
+Value = TypeVar("Value")
 
 SIGNAL_HEADER: Final = "otelcol.signal"
 _R_BITS: Final = np.uint64((1 << 56) - 1)
@@ -67,7 +70,7 @@ class Limits:
 
     spans_per_trace: int = 50_000
     bytes_per_trace: int = 64 << 20
-    block_bytes: int = 128 << 10
+    block_bytes: int = 256 << 10
     max_record_bytes: int = 950_000
     decisions: int = 1_000_000
 
@@ -91,6 +94,7 @@ class Sampler:
         self._store = store
         self._limits = limits or Limits()
         self._tenants = TenantNumbers()
+        self._names: list[str | None] = [None]
         self._partitions: dict[int, Partition] = {}
         self._compile(policies)
 
@@ -330,7 +334,7 @@ class Sampler:
                 records[np.repeat(kept, traces["spans"])], self._limits.max_record_bytes,
             )
         )  # fmt: skip
-        outcome.decisions.extend(self._decisions(partition.number, traces, verdicts, trigger))
+        outcome.decisions.extend(self._decisions(partition, traces, verdicts, trigger))
         partition.count_verdicts(traces, verdicts)
         partition.decided.forget(table.now_ms - self._policies.decision_ttl_ms)
         partition.decided.remember(
@@ -357,39 +361,50 @@ class Sampler:
             outcome.emissions.extend(late_spans(batch, scan.records, kept))
 
     def _decisions(
-        self, partition: int, traces: Rows, verdicts: Verdicts, trigger: str
+        self, partition: Partition, traces: Rows, verdicts: Verdicts, trigger: str
     ) -> Iterator[Decision]:
-        names = [policy.name for policy in self._policies.policies]
-        version = self._policies.version
-        ids = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
-        columns = zip(
-            verdicts.decision.tolist(),
-            verdicts.policy.tolist(),
-            [trigger] * len(traces) if trigger else _triggers(traces, self._policies),
-            verdicts.threshold.tolist(),
-            verdicts.adjusted.tolist(),
+        count = len(traces)
+        names: list[str | None] = [policy.name for policy in self._policies.policies]
+        sampled = verdicts.decision == SAMPLED
+        stated = sampled & (verdicts.threshold != NO_THRESHOLD)
+        known = sampled & ~np.isnan(verdicts.adjusted)
+        columns = (
+            repeat(partition.number, count),
+            _trace_ids(traces),
+            map(VERDICTS.__getitem__, verdicts.decision.tolist()),
+            map([*names, None].__getitem__, verdicts.policy.tolist()),
+            repeat(trigger, count) if trigger else _triggers(traces, self._policies),
+            _where(stated, map(encode, verdicts.threshold[stated].tolist())),
+            _where(known, verdicts.adjusted[known].tolist()),
             traces["spans"].tolist(),
             traces["size"].tolist(),
             _durations(traces).tolist(),
-            traces["tenant"].tolist(),
-            ((traces["flags"] & 2) != 0).tolist(),
-            traces["due_ms"].tolist(),
+            map(self._tenant_names().__getitem__, traces["tenant"].tolist()),
+            ((traces["flags"] & ERROR) != 0).tolist(),
+            _decided_ms(traces, trigger, partition.table.now_ms).tolist(),
             traces["first_offset"].tolist(),
-            strict=True,
+            repeat(self._policies.version, count),
         )
-        for place, row in enumerate(columns):
-            decision, policy, cause, threshold, adjusted = row[:5]
-            spans, size, duration, tenant, error, due, first = row[5:]
-            sampled = decision == SAMPLED
-            yield Decision(
-                partition, ids[16 * place : 16 * place + 16], VERDICTS[decision],
-                names[policy] if policy >= 0 else None, cause,
-                encode(threshold) if sampled and threshold != NO_THRESHOLD else None,
-                adjusted if sampled and adjusted == adjusted else None,  # noqa: PLR0124 - NaN
-                spans, size, duration,
-                self._tenants.name(tenant).decode(errors="replace") if tenant else None,
-                error, due, first, version,
-            )  # fmt: skip
+        return map(Decision._make, zip(*columns, strict=True))
+
+    def _tenant_names(self) -> list[str | None]:
+        """The tenants by number; None for none."""
+        for number in range(len(self._names), self._tenants.count):
+            self._names.append(self._tenants.name(number).decode(errors="replace"))
+        return self._names
+
+
+def _trace_ids(traces: Rows) -> list[bytes]:
+    words = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
+    return [words[at : at + 16] for at in range(0, len(words), 16)]
+
+
+def _where(chosen: Booleans, values: Iterable[Value]) -> list[Value | None]:
+    """The values at the chosen places, None elsewhere."""
+    made: list[Value | None] = [None] * len(chosen)
+    for place, value in zip(np.flatnonzero(chosen).tolist(), values, strict=True):
+        made[place] = value
+    return made
 
 
 def _runs(batch: RecordBatch) -> Iterator[slice]:

@@ -109,9 +109,9 @@ class _Reading:
         own = {key: value for key, value in block.items() if key not in INSTEAD}
         for path, text in _strings(own, ()):
             if found := _PLACEHOLDER.search(text):
+                name = found[0][:_LONGEST_NAME]
                 self._refuse(
-                    path,
-                    f"holds {found[0][:_LONGEST_NAME]}, which is not expanded here; write the value itself",
+                    path, f"holds {name}, which is not expanded here; write the value itself"
                 )
         head = self._check(Block, own, (), also_known=INSTEAD)
         policies = list(self._policies(own.get("policies")))

@@ -155,6 +155,9 @@ def read_varint(buffer: Bytes, at: Word, end: Word) -> tuple[Word, Word]:
         The value as uint64 and the position behind it; -1 for the position if there is no
         terminated varint of at most ten bytes before `end`.
     """
+    # Nearly all tags and lengths are one byte.
+    if at < end and buffer[at] < 0x80:
+        return np.uint64(buffer[at]), at + 1
     value = np.uint64(0)
     shift = np.uint64(0)
     stop = min(end, at + 10)

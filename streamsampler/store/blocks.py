@@ -17,7 +17,7 @@ Layout::
     body                        the records' values, one after the other
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,11 +74,12 @@ class Block:
         return self.body[self.bounds[record] : self.bounds[record + 1]].tobytes()
 
 
-def encode_block(block: Block) -> bytes:
+def encode_block(block: Block, body: Sequence[Bytes]) -> bytes:
     """Turn a block into bytes.
 
     Args:
-        block: The block.
+        block: The block; its own body is not looked at.
+        body: The body in parts, which are copied once, into the result.
 
     Returns:
         Its bytes, in the layout above.
@@ -97,7 +98,8 @@ def encode_block(block: Block) -> bytes:
             {index: [list(pair) for pair in pairs] for index, pairs in block.headers.items()},
         ]
     )
-    return b"".join([len(header).to_bytes(_SIZE, "little"), header, block.body.data])
+    parts = [part.data for part in body]
+    return b"".join([len(header).to_bytes(_SIZE, "little"), header, *parts])
 
 
 def decode_block(value: bytes) -> Block:

@@ -27,6 +27,10 @@ from rocksdict import (
 from streamsampler.store.blocks import Block, decode_block
 
 _KEY_BYTES: Final = 12
+# Several memtables are flushed as one, so that a block and its deletion meet in memory and neither
+# is written; the rest take what comes meanwhile.
+_MEMTABLES: Final = 6
+_MERGED: Final = 4
 _ROCKSDB_CACHE_BYTES: Final = 4 << 20
 
 
@@ -45,15 +49,16 @@ class StoreSettings:
     """
 
     block_cache_bytes: int = 64 << 20
-    write_buffer_bytes: int = 128 << 20
+    write_buffer_bytes: int = 256 << 20
 
 
 def _options(settings: StoreSettings) -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_compression_type(DBCompressionType.lz4())
-    options.set_write_buffer_size(settings.write_buffer_bytes // 2)
-    options.set_max_write_buffer_number(2)
+    options.set_write_buffer_size(settings.write_buffer_bytes // _MEMTABLES)
+    options.set_max_write_buffer_number(_MEMTABLES)
+    options.set_min_write_buffer_number_to_merge(_MERGED)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     options.set_max_open_files(256)

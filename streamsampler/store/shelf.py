@@ -17,6 +17,9 @@ from streamsampler.store.blocks import Block, encode_block
 from streamsampler.store.rocks import BlockStore
 
 
+_NOTHING: Bytes = np.empty(0, np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """n records read back.
@@ -38,11 +41,11 @@ class Found:
 
 @dataclass(slots=True)
 class _Open:
-    """The block being filled."""
+    """The block being filled: parts of batches, joined when it is written or read."""
 
     first: int
-    body: Bytes
     size: int = 0
+    parts: list[Bytes] = field(default_factory=list)
     offsets: list[Int64s] = field(default_factory=list)
     times: list[Int64s] = field(default_factory=list)
     sizes: list[Int64s] = field(default_factory=list)
@@ -51,8 +54,8 @@ class _Open:
     headers: dict[int, Headers] = field(default_factory=dict)
     count: int = 0
 
-    def block(self, partition: int, number: int) -> Block:
-        """What is in it so far, as a block."""
+    def block(self, partition: int, number: int, body: Bytes) -> Block:
+        """What is in it so far, as a block with this body."""
         bounds = np.zeros(self.count + 1, np.int64)
         if self.count:
             np.cumsum(np.concatenate(self.sizes), out=bounds[1:])
@@ -64,10 +67,10 @@ class _Open:
             offsets=np.concatenate([nothing, *self.offsets]),
             times_ms=np.concatenate([nothing, *self.times]),
             bounds=bounds,
-            whole=np.concatenate([np.empty(0, np.uint8), *self.whole]),
+            whole=np.concatenate([_NOTHING, *self.whole]),
             spans=np.concatenate([np.empty(0, np.int32), *self.spans]),
             headers=self.headers,
-            body=self.body[: self.size],
+            body=body,
         )
 
 
@@ -94,7 +97,7 @@ class Shelf:
         self._numbers: Int64s = np.empty(0, np.int64)
         self._firsts: Int64s = np.empty(0, np.int64)
         self._live: Int64s = np.empty(0, np.int64)
-        self._open = _Open(0, np.empty(2 * block_bytes, np.uint8))
+        self._open = _Open(0)
         self._open_live = 0
         self._disposable: list[int] = []
 
@@ -130,8 +133,9 @@ class Shelf:
             room = max(self._block_bytes - self._open.size, 1)
             stop = max(int(np.searchsorted(ends, before + room, "left")) + 1, done + 1)
             part = slice(done, min(stop, len(chosen)))
-            self._add(buffer, bounds, chosen[part], sizes[part])
             block = self._open
+            block.parts.append(_cut_out(buffer, bounds, chosen[part], sizes[part]))
+            block.size += len(block.parts[-1])
             for index in range(part.start, part.stop) if headers else ():
                 if index in headers:
                     block.headers[block.count + index - part.start] = headers[index]
@@ -146,34 +150,20 @@ class Shelf:
             if block.size >= self._block_bytes:
                 self._close_block()
 
-    def _add(self, buffer: Bytes, bounds: Int64s, chosen: Int64s, sizes: Int64s) -> None:
-        block = self._open
-        size = block.size + int(sizes.sum())
-        if size > len(block.body):
-            larger = np.empty(size, np.uint8)
-            larger[: block.size] = block.body[: block.size]
-            block.body = larger
-        if chosen[-1] - chosen[0] == len(chosen) - 1:
-            block.body[block.size : size] = buffer[bounds[chosen[0]] : bounds[chosen[-1] + 1]]
-        else:
-            starts = block.size + np.cumsum(sizes) - sizes
-            copy_records(buffer, bounds, chosen, block.body, starts)
-        block.size = size
-
     def _close_block(self) -> None:
         block = self._open
         if self._open_live:
             self._store.put(
                 self._partition,
                 self._number,
-                encode_block(block.block(self._partition, self._number)),
+                encode_block(block.block(self._partition, self._number, _NOTHING), block.parts),
             )
             self._numbers = np.append(self._numbers, self._number)
             self._firsts = np.append(self._firsts, block.first)
             self._live = np.append(self._live, self._open_live)
             self._number += 1
         # Where every trace of it has been decided already, it never meets the disk.
-        self._open = _Open(block.first + block.count, block.body)
+        self._open = _Open(block.first + block.count)
         self._open_live = 0
 
     def release(self, records: Int64s) -> None:
@@ -240,7 +230,9 @@ class Shelf:
         whole = np.empty(len(records), np.uint8)
         spans = np.empty(len(records), np.int32)
         headers: dict[int, Headers] = {}
-        members = {place: np.flatnonzero(places == place) for place in blocks}
+        order = np.argsort(places, kind="stable")
+        cuts = np.flatnonzero(np.diff(places[order])) + 1
+        members = dict(zip(blocks, np.split(order, cuts), strict=True))
         for place, block in blocks.items():
             mine = members[place]
             index = records[mine] - block.first
@@ -273,8 +265,19 @@ class Shelf:
 
     def _block(self, place: int) -> Block:
         if place == len(self._numbers):
-            return self._open.block(self._partition, self._number)
+            body = np.concatenate([_NOTHING, *self._open.parts])
+            return self._open.block(self._partition, self._number, body)
         return self._store.block(self._partition, int(self._numbers[place]))
+
+
+def _cut_out(buffer: Bytes, bounds: Int64s, chosen: Int64s, sizes: Int64s) -> Bytes:
+    """Some records of a buffer, joined; not copied where they stand side by side."""
+    if chosen[-1] - chosen[0] == len(chosen) - 1:
+        return buffer[bounds[chosen[0]] : bounds[chosen[-1] + 1]]
+    ends = np.cumsum(sizes)
+    joined = np.empty(ends[-1], np.uint8)
+    copy_records(buffer, bounds, chosen, joined, ends - sizes)
+    return joined
 
 
 @kernel

@@ -84,6 +84,7 @@ def test_settings_of_the_set(line: str, sentence: str) -> None:
         ("{name: '', type: always_sample}", "2:10: policies[0].name is empty; every policy needs a name."),
         ("{name: 5, type: always_sample}", "2:10: policies[0].name is 5: expected a string; write it in quotes."),
         ("{name: a}", f"2:3: policies[0].type is missing; expected one of {TYPES}."),
+        ("{name: a, type: []}", f"2:19: policies[0].type is an empty list; expected one of {TYPES}."),
         ("{name: a, type: 5}", f"2:19: policies[0].type is 5; expected one of {TYPES}."),
         ("{name: a, type: latancy}", '2:19: policies[0].type is "latancy", which is unknown; did you mean latency?'),
         ("{name: a, type: Latency}", '2:19: policies[0].type is "Latency", which is unknown; did you mean latency?'),

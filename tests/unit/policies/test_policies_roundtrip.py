@@ -184,5 +184,5 @@ def test_anything_in_the_place_of_anything_gives_a_set_or_sentences(
         outcome = load_policy_set(text, "t").version
     except PolicyError as error:
         outcome = error.problems[0]
-        assert outcome.startswith("t:")  # noqa: PT017 - a set is right as well
+        assert outcome.startswith("t:")
     assert outcome
