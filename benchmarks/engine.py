@@ -92,7 +92,7 @@ def cpu_per_span(
 
 def measure(shape: Shape, traces: int, rounds: int, console: Console) -> bool:
     """Print one shape's table; tell whether it is under its mark."""
-    made = batches(shape, traces, 5000)
+    made = list(batches(shape, traces, 5000))
     spans = traces * shape.spans_per_trace
     cpu_per_span(engine, made[:2], spans)  # compiles
     columns, loops = [], []

@@ -4,12 +4,13 @@ The template is what the Collector's kafka exporter writes: one resource, one sc
 of one trace. Every record gets its own ids and times by writing them over the template's.
 """
 
-import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from streamsampler.spans.columns import Bytes, Int64s, UInt64s
 from streamsampler.spans.records import RecordBatch
 
 _BASE_NS = 1_790_000_000_000_000_000
@@ -80,7 +81,7 @@ def template(shape: Shape) -> bytes:
 
 def batches(
     shape: Shape, traces: int, batch_records: int, rate: float = 50_000.0, seed: int = 1
-) -> list[RecordBatch]:
+) -> Iterator[RecordBatch]:
     """Make traces whose records come interleaved, as from many producers.
 
     Args:
@@ -90,7 +91,7 @@ def batches(
         rate: Spans a second of record time.
         seed: Of the ids and the order.
 
-    Returns:
+    Yields:
         Batches of partition 0. A trace's records come within some 2 s; the root comes last; one
         trace in fifty has an error.
     """
@@ -104,16 +105,22 @@ def batches(
     arrival = due[:, None] + np.sort(chance.uniform(0, 2, (traces, per_trace)), axis=1)
     order = np.argsort(arrival, axis=None, kind="stable")
     times = (_BASE_NS // 1_000_000 + np.sort(arrival, axis=None) * 1000).astype(np.int64)
-    made = []
     for start in range(0, records, batch_records):
         chosen = order[start : start + batch_records]
-        made.append(
-            _batch(shape, mould, ids, span_ids, chosen, times[start : start + batch_records], start)
+        yield _batch(
+            shape, mould, (ids, span_ids), chosen, times[start : start + batch_records], start
         )
-    return made
 
 
-def _batch(shape, mould, ids, span_ids, chosen, times, first):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917
+def _batch(
+    shape: Shape,
+    mould: Bytes,
+    known: tuple[UInt64s, UInt64s],
+    chosen: Int64s,
+    times: Int64s,
+    first: int,
+) -> RecordBatch:
+    ids, span_ids = known
     per_trace = shape.spans_per_trace // shape.spans_per_record
     values = np.tile(mould, (len(chosen), 1))
     trace, part = chosen // per_trace, chosen % per_trace
@@ -155,10 +162,5 @@ def _batch(shape, mould, ids, span_ids, chosen, times, first):  # type: ignore[n
     )
 
 
-def _bytes(words):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _bytes(words: UInt64s) -> Bytes:
     return words.astype(">u8").view(np.uint8).reshape(len(words), -1)
-
-
-def shuffled(seed: int) -> random.Random:
-    """A seeded source of chance."""
-    return random.Random(seed)

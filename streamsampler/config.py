@@ -11,9 +11,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -75,6 +75,15 @@ class Topics(_Section):
     status: str = "streamsampler.status"
     dead_letters: str = "streamsampler.dlq"
 
+    @model_validator(mode="after")
+    def _all_differ(self) -> Self:
+        first: dict[str, str] = {}
+        for use, name in self:
+            if name in first:
+                raise ValueError(f"{first[name]} and {use} are both called {name}")
+            first[name] = use
+        return self
+
 
 class Input(_Section):
     """How the input topic is read.
@@ -113,9 +122,9 @@ class Store(_Section):
     """
 
     path: Path = Path("data")
-    block_bytes: Positive = 131_072
+    block_bytes: Positive = 262_144
     block_cache_bytes: Positive = 64 << 20
-    write_buffer_bytes: Positive = 128 << 20
+    write_buffer_bytes: Positive = 256 << 20
 
 
 class Bounds(_Section):

@@ -317,6 +317,17 @@ class Sampler:
         """
         return self._partitions[partition].counted()
 
+    def memory_bytes(self, partition: int) -> int:
+        """Tell how much memory the buffered traces of a partition take, room to grow included.
+
+        Args:
+            partition: One that the engine holds.
+
+        Returns:
+            Bytes of its arrays; what RocksDB holds is not among them.
+        """
+        return self._partitions[partition].table.memory_bytes
+
     def _decide(
         self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome
     ) -> Verdicts | None:

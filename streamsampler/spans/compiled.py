@@ -6,12 +6,36 @@ that counts (``_nrt=False``). It follows that a kernel allocates nothing: room f
 its scratch are arguments, and a kernel that forgets this does not compile.
 """
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_PACKAGE: Final = Path(__file__).parent.parent
+_ROOMS: Final = ("spans", "store", "traces")  # the folders that hold kernels
+
+
+def _cache_folder() -> Path:
+    """Where the machine code goes: a folder for these very sources.
+
+    Numba looks at the time of a kernel's own file alone, so a kernel would go on with an older
+    version of a function that it takes in from elsewhere.
+    """
+    sources = hashlib.sha256()
+    for room in _ROOMS:
+        for source in sorted((_PACKAGE / room).glob("*.py")):
+            sources.update(source.read_bytes())
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = numba.config.CACHE_DIR or Path(home) / "streamsampler"
+    return Path(base) / sources.hexdigest()[:16]
+
+
+numba.config.CACHE_DIR = str(_cache_folder())
 
 _njit: Any = numba.njit  # its stubs do not know _nrt
 _FLAGS: Final = {"error_model": "numpy", "_nrt": False}

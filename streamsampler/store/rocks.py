@@ -218,6 +218,11 @@ class BlockStore:
         """How many bytes RocksDB holds on disk now, tables alone."""
         return int(self._database.property_int_value("rocksdb.total-sst-files-size") or 0)
 
+    def memory_bytes(self) -> int:
+        """How many bytes of memory RocksDB holds now: memtables, its cache, table readers."""
+        names = ("size-all-mem-tables", "block-cache-usage", "estimate-table-readers-mem")
+        return sum(int(self._database.property_int_value(f"rocksdb.{n}") or 0) for n in names)
+
     def close(self) -> None:
         """Flush what is in memory and let the folder go."""
         self._database.close()

@@ -22,7 +22,7 @@ def empty_slots(count: int) -> UInt32s:
     """Make an index without entries.
 
     Args:
-        count: Slots; a power of two, at least half as many again as there will be rows.
+        count: How many; a third more than there will be rows, at least.
 
     Returns:
         uint32[count], all empty.
@@ -31,15 +31,15 @@ def empty_slots(count: int) -> UInt32s:
 
 
 def slots_for(rows: int) -> int:
-    """Tell how many slots serve so many rows at a load of two thirds or less.
+    """Tell how many slots serve so many rows at a load of three quarters or less.
 
     Args:
         rows: The most rows that will be indexed.
 
     Returns:
-        A power of two.
+        How many slots.
     """
-    return 1 << max(4, (rows * 3 // 2).bit_length())
+    return max(16, rows * 4 // 3 + 1)
 
 
 @inlined
@@ -59,6 +59,52 @@ def mixed(hi: Word, lo: Word) -> Word:
 
 
 @inlined
+def home_of(word: Word, count: Word) -> Word:
+    """Tell where the search for a key begins.
+
+    Args:
+        word: uint64, the key `mixed`.
+        count: How many slots there are, fewer than 2**32.
+
+    Returns:
+        int64, below `count`. Source: Lemire, "Fast random integer generation in an interval":
+        the product's high half in place of a remainder.
+    """
+    return np.int64(((word >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
+
+
+@inlined
+def slot_after(slot: Word, count: Word) -> Word:
+    """Tell the next slot, the first one behind the last.
+
+    Args:
+        slot: int64.
+        count: How many slots there are.
+
+    Returns:
+        int64.
+    """
+    return slot + 1 if slot + 1 < count else 0
+
+
+@inlined
+def may_fill(gap: Word, slot: Word, home: Word) -> Word:
+    """Tell whether the entry at a slot may move back into a gap.
+
+    Args:
+        gap: int64, an empty slot.
+        slot: int64, where the entry is, at or behind the gap in cyclic order.
+        home: int64, where the search for it begins.
+
+    Returns:
+        Whether its home does not lie behind the gap and up to the slot, cyclically.
+    """
+    if gap <= slot:
+        return home <= gap or home > slot
+    return home <= gap and home > slot
+
+
+@inlined
 def find(slots: UInt32s, rows: Rows, hi: Word, lo: Word) -> Word:
     """Look a trace id up.
 
@@ -71,15 +117,14 @@ def find(slots: UInt32s, rows: Rows, hi: Word, lo: Word) -> Word:
     Returns:
         The row, or -1.
     """
-    mask = len(slots) - 1
-    slot = np.int64(mixed(hi, lo) & np.uint64(mask))
+    slot = home_of(mixed(hi, lo), len(slots))
     found: Word = -1
     while slots[slot] != 0:
         row = np.int64(slots[slot]) - 1
         if rows[row]["id_lo"] == lo and rows[row]["id_hi"] == hi:
             found = row
             break
-        slot = (slot + 1) & mask
+        slot = slot_after(slot, len(slots))
     return found
 
 
@@ -92,10 +137,9 @@ def insert(slots: UInt32s, rows: Rows, row: Word) -> None:
         rows: The table.
         row: The row, its id already written.
     """
-    mask = len(slots) - 1
-    slot = np.int64(mixed(rows[row]["id_hi"], rows[row]["id_lo"]) & np.uint64(mask))
+    slot = home_of(mixed(rows[row]["id_hi"], rows[row]["id_lo"]), len(slots))
     while slots[slot] != 0:
-        slot = (slot + 1) & mask
+        slot = slot_after(slot, len(slots))
     slots[slot] = row + 1
 
 
@@ -108,19 +152,17 @@ def remove(slots: UInt32s, rows: Rows, row: Word) -> None:
         rows: The table; the ids of all indexed rows still stand in it.
         row: The row.
     """
-    mask = len(slots) - 1
-    gap = np.int64(mixed(rows[row]["id_hi"], rows[row]["id_lo"]) & np.uint64(mask))
+    gap = home_of(mixed(rows[row]["id_hi"], rows[row]["id_lo"]), len(slots))
     while slots[gap] != row + 1:
-        gap = (gap + 1) & mask
+        gap = slot_after(gap, len(slots))
     slot = gap
     while True:
-        slot = (slot + 1) & mask
+        slot = slot_after(slot, len(slots))
         if slots[slot] == 0:
             break
         other = np.int64(slots[slot]) - 1
-        home = np.int64(mixed(rows[other]["id_hi"], rows[other]["id_lo"]) & np.uint64(mask))
-        # An entry may move into the gap unless its home lies behind the gap, cyclically.
-        if ((slot - home) & mask) >= ((slot - gap) & mask):
+        home = home_of(mixed(rows[other]["id_hi"], rows[other]["id_lo"]), len(slots))
+        if may_fill(gap, slot, home):
             slots[gap] = slots[slot]
             gap = slot
     slots[gap] = 0

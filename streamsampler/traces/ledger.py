@@ -13,7 +13,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
-from streamsampler.traces.index import mixed
+from streamsampler.traces.index import home_of, may_fill, mixed, slot_after
 
 ENTRY: Final = np.dtype(
     [
@@ -52,8 +52,8 @@ def mark_of(start: Word, kind: Word) -> Word:
 
 
 @inlined
-def _home(span_id: Word, trace: Word, mask: Word) -> Word:
-    return np.int64(mixed(np.uint64(trace), span_id) & np.uint64(mask))
+def _home(span_id: Word, trace: Word, count: Word) -> Word:
+    return home_of(mixed(np.uint64(trace), span_id), count)
 
 
 @inlined
@@ -97,8 +97,7 @@ def enter_span(
         NEW; DUPLICATE, when it was here already and nothing has changed; or AWAITED, when it is
         new and some span had named it as its parent. Then the trace's first entry.
     """
-    mask = len(slots) - 1
-    slot = _home(span_id, trace, mask)
+    slot = _home(span_id, trace, len(slots))
     outcome = NEW
     while slots[slot] != 0:
         entry = np.int64(slots[slot])
@@ -111,7 +110,7 @@ def enter_span(
                 entries[entry]["record"] = record
                 outcome = AWAITED
                 break
-        slot = (slot + 1) & mask
+        slot = slot_after(slot, len(slots))
     first = head
     if outcome == NEW:
         first = _add(entries, slots, slot, registers, span_id, trace, mark, record, head)
@@ -135,15 +134,14 @@ def enter_parent(
     Returns:
         1 if the parent is neither here nor named before, else 0. Then the trace's first entry.
     """
-    mask = len(slots) - 1
-    slot = _home(span_id, trace, mask)
+    slot = _home(span_id, trace, len(slots))
     missing = 1
     while slots[slot] != 0:
         entry = np.int64(slots[slot])
         if entries[entry]["span_id"] == span_id and entries[entry]["trace"] == trace:
             missing = 0
             break
-        slot = (slot + 1) & mask
+        slot = slot_after(slot, len(slots))
     first = head
     if missing == 1:
         first = _add(entries, slots, slot, registers, span_id, trace, 0, 0, head)
@@ -160,20 +158,19 @@ def strike(entries: Rows, slots: UInt32s, registers: Int64s, head: Word) -> None
         registers: The ledger's registers.
         head: The trace's first entry, or 0.
     """
-    mask = len(slots) - 1
     entry = head
     while entry != 0:
-        gap = _home(entries[entry]["span_id"], np.int64(entries[entry]["trace"]), mask)
+        gap = _home(entries[entry]["span_id"], np.int64(entries[entry]["trace"]), len(slots))
         while slots[gap] != entry:
-            gap = (gap + 1) & mask
+            gap = slot_after(gap, len(slots))
         slot = gap
         while True:
-            slot = (slot + 1) & mask
+            slot = slot_after(slot, len(slots))
             if slots[slot] == 0:
                 break
             other = np.int64(slots[slot])
-            home = _home(entries[other]["span_id"], np.int64(entries[other]["trace"]), mask)
-            if ((slot - home) & mask) >= ((slot - gap) & mask):
+            home = _home(entries[other]["span_id"], np.int64(entries[other]["trace"]), len(slots))
+            if may_fill(gap, slot, home):
                 slots[gap] = slots[slot]
                 gap = slot
         slots[gap] = 0
@@ -192,11 +189,10 @@ def reindex_ledger(old: UInt32s, new: UInt32s, entries: Rows) -> None:
         new: An empty index.
         entries: `ENTRY` rows.
     """
-    mask = len(new) - 1
     for place in range(len(old)):
         entry = np.int64(old[place])
         if entry != 0:
-            slot = _home(entries[entry]["span_id"], np.int64(entries[entry]["trace"]), mask)
+            slot = _home(entries[entry]["span_id"], np.int64(entries[entry]["trace"]), len(new))
             while new[slot] != 0:
-                slot = (slot + 1) & mask
+                slot = slot_after(slot, len(new))
             new[slot] = entry

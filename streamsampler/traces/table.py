@@ -93,6 +93,12 @@ class TraceTable:
         return int(self.registers[NOW])
 
     @property
+    def memory_bytes(self) -> int:
+        """Bytes of all the table's arrays."""
+        arrays = (self.rows, self.slots, self.entries, self.entry_slots, self.buckets)
+        return sum(array.nbytes for array in arrays)
+
+    @property
     def low_watermark(self) -> int:
         """The first offset that an undecided trace needs; `NO_OFFSET` where there is none."""
         oldest = int(self.registers[OLDEST])
@@ -139,20 +145,21 @@ def reserve(table: TraceTable, spans: int) -> None:
     if rows > len(table.rows):
         table.rows = _enlarged(table.rows, rows)
     if slots_for(rows) > len(table.slots):
-        larger = empty_slots(slots_for(rows))
+        larger = empty_slots(slots_for(len(table.rows)))
         reindex(table.slots, larger, table.rows)
         table.slots = larger
+    # Struck entries serve again first, but how many there are is not counted.
     entries = int(registers[NEXT_ENTRY]) + 2 * spans
     if entries > len(table.entries):
         table.entries = _enlarged(table.entries, entries)
     if slots_for(entries) > len(table.entry_slots):
-        larger = empty_slots(slots_for(entries))
+        larger = empty_slots(slots_for(len(table.entries)))
         reindex_ledger(table.entry_slots, larger, table.entries)
         table.entry_slots = larger
 
 
 def _enlarged(rows: Rows, least: int) -> Rows:
-    larger = np.empty(max(least, len(rows) * 3 // 2), rows.dtype)
+    larger = np.empty(max(least, len(rows) * 5 // 4), rows.dtype)
     larger[: len(rows)] = rows
     return larger
 
