@@ -6,6 +6,7 @@ block cache, table readers), and beside it the bytes of the engine's own arrays.
 """
 
 import argparse
+import ctypes
 import tempfile
 from pathlib import Path
 
@@ -47,11 +48,15 @@ def per_trace(traces: int, console: Console) -> bool:
         sampler = Sampler(load_policy_set(HELD, "benchmarks/memory.py"), store)
         sampler.assign(0)
         before = after = 0
+        last = -(-traces * SMALL.spans_per_trace // 5000) - 1
         for number, batch in enumerate(batches(SMALL, traces, 5000, rate=1e6)):
             sampler.submit(batch)
             # Within the loop, as what the batches are made of goes when it ends.
-            after = resident() - store.memory_bytes()
-            before = before if number else after
+            if number == 0:
+                before = resident() - store.memory_bytes()
+            if number == last:
+                ctypes.CDLL(None).malloc_trim(0)  # what RocksDB's threads have freed
+                after = resident() - store.memory_bytes()
         counts = sampler.counts(0)
         assert counts.traces_buffered == traces
         used = (after - before) / traces

@@ -1,6 +1,5 @@
 """What all tests share: a warm cache for the kernels, hypothesis' profile, a real Kafka."""
 
-import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -14,23 +13,9 @@ from tests.kafka_cluster import KafkaCluster, KafkaMissingError, bootstrap_from_
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def _kernel_sources() -> list[Path]:
-    """Every module of a folder that holds kernels: they take each other's constants."""
-    modules = list((REPOSITORY / "streamsampler").rglob("*.py"))
-    folders = {module.parent for module in modules if "spans.compiled" in module.read_text()}
-    return sorted(module for module in modules if module.parent in folders)
-
-
-def _numba_cache() -> Path:
-    # Numba renews a kernel when the kernel's own module changes, not when one that it calls does.
-    digest = hashlib.sha256()
-    for module in _kernel_sources():
-        digest.update(module.read_bytes())
-    return REPOSITORY / ".cache" / "numba" / digest.hexdigest()[:16]
-
-
-# Before anything imports Numba, and for the processes that tests start.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(_numba_cache()))
+# Before anything imports Numba, and for the processes that tests start. (Below it, each state of
+# the kernels' sources has a folder of its own.)
+os.environ.setdefault("NUMBA_CACHE_DIR", str(REPOSITORY / ".cache" / "numba"))
 
 # A kernel's first call compiles it; that is no slow example.
 settings.register_profile("streamsampler", deadline=None)

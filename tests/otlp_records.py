@@ -207,7 +207,7 @@ _link: Final = _any_of(
     _fixed(6, FIXED32),
     _misfit(1, LENGTH),
 )
-_odd_link: Final = _any_of(_text(1, WRONG_IDS), _text(1, TRACE_IDS), _text(2, WRONG_IDS))
+_odd_link: Final = _any_of(_text(2, WRONG_IDS), _text(2, WRONG_IDS), _text(1, WRONG_IDS), most=2)
 _status: Final = _any_of(_text(2), _number(3))
 _span_fields: Final = (
     _attribute(9),
@@ -244,7 +244,8 @@ def _span(tape: Tape) -> bytes:
 
 def _odd_span(tape: Tape) -> bytes:
     """Write a span whose ids, or whose links' ids, may be wrong or missing."""
-    odd = (_text(4, WRONG_IDS), _text(1, WRONG_IDS), _text(2, WRONG_IDS), _within(13, _odd_link))
+    link = _within(13, _odd_link)
+    odd = (link, link, _text(4, WRONG_IDS), _text(1, WRONG_IDS), _text(2, WRONG_IDS))
     right = _span(tape) if tape.below(3) else b""
     return right + b"".join(tape.pick(odd)(tape) for _ in range(tape.pick((1, 0, 2))))
 

@@ -22,7 +22,7 @@ def empty_slots(count: int) -> UInt32s:
     """Make an index without entries.
 
     Args:
-        count: How many; a third more than there will be rows, at least.
+        count: How many; half as many again as there will be rows, at least.
 
     Returns:
         uint32[count], all empty.
@@ -31,7 +31,7 @@ def empty_slots(count: int) -> UInt32s:
 
 
 def slots_for(rows: int) -> int:
-    """Tell how many slots serve so many rows at a load of three quarters or less.
+    """Tell how many slots serve so many rows at a load of two thirds or less.
 
     Args:
         rows: The most rows that will be indexed.
@@ -39,7 +39,7 @@ def slots_for(rows: int) -> int:
     Returns:
         How many slots.
     """
-    return max(16, rows * 4 // 3 + 1)
+    return max(16, rows * 3 // 2)
 
 
 @inlined
