@@ -19,7 +19,7 @@ Layout::
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgpack
 import numpy as np
@@ -116,13 +116,27 @@ def decode_block(value: bytes) -> Block:
     """
     size = int.from_bytes(value[:_SIZE], "little")
     try:
-        header = msgpack.unpackb(value[_SIZE : _SIZE + size], strict_map_key=False)
-        version, partition, number, first, offsets, times, bounds, whole, spans, headers = header
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        version, *parts = msgpack.unpackb(value[_SIZE : _SIZE + size], strict_map_key=False)
+        block = _block(parts, np.frombuffer(value, np.uint8, offset=_SIZE + size))
+        body = int(block.bounds[-1])
+    except (
+        ValueError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        msgpack.UnpackException,
+    ) as error:  # what msgpack, NumPy and unpacking raise of parts that are others than expected
         raise ValueError(f"block header of {size} bytes cannot be read: {error}") from error
     if version != _VERSION:
         raise ValueError(f"block of version {version}, where {_VERSION} was expected")
-    block = Block(
+    if len(block.body) != body:
+        raise ValueError(f"block body of {len(block.body)} bytes, {body} expected")
+    return block
+
+
+def _block(parts: list[Any], body: Bytes) -> Block:
+    partition, number, first, offsets, times, bounds, whole, spans, headers = parts
+    return Block(
         partition=partition,
         number=number,
         first=first,
@@ -132,8 +146,5 @@ def decode_block(value: bytes) -> Block:
         whole=np.frombuffer(whole, np.uint8),
         spans=np.frombuffer(spans, "<i4").astype(np.int32),
         headers={index: [(key, data) for key, data in pairs] for index, pairs in headers.items()},
-        body=np.frombuffer(value, np.uint8, offset=_SIZE + size),
+        body=body,
     )
-    if len(block.body) != block.bounds[-1]:
-        raise ValueError(f"block body of {len(block.body)} bytes, {block.bounds[-1]} expected")
-    return block

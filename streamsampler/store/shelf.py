@@ -16,7 +16,6 @@ from streamsampler.spans.records import Headers
 from streamsampler.store.blocks import Block, encode_block
 from streamsampler.store.rocks import BlockStore
 
-
 _NOTHING: Bytes = np.empty(0, np.uint8)
 
 

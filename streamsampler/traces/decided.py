@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from streamsampler.spans.columns import Int64s, Rows, UInt32s, UInt64s, Word
-from streamsampler.spans.compiled import kernel
+from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.traces.index import empty_slots, find, insert, remove, slots_for
 
 DECIDED: Final = np.dtype(
@@ -27,8 +27,8 @@ DECIDED: Final = np.dtype(
 NOT_SAMPLED, SAMPLED, DROPPED = 0, 1, 2
 VERDICTS: Final = ("not_sampled", "sampled", "dropped")
 
-# Registers of the ring: the oldest row, and how many there are.
-_FIRST, _COUNT = 0, 1
+# Registers of the ring: the oldest row, how many there are, how many had to make room.
+_FIRST, _COUNT, _EARLY = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,15 @@ class DecidedTraces:
         self._most = most
         self.rows: Rows = np.zeros(min(1024, most), DECIDED)
         self.slots: UInt32s = empty_slots(slots_for(len(self.rows)))
-        self._registers: Int64s = np.zeros(2, np.int64)
-        self.forgotten_early = 0
+        self._registers: Int64s = np.zeros(3, np.int64)
 
     def __len__(self) -> int:
         return int(self._registers[_COUNT])
+
+    @property
+    def forgotten_early(self) -> int:
+        """How many decisions were forgotten before their time, for want of room."""
+        return int(self._registers[_EARLY])
 
     def remember(self, id_hi: UInt64s, id_lo: UInt64s, second: Int64s, verdict: Rows) -> None:
         """Remember decisions; of a trace that is known already, the first counts.
@@ -75,13 +79,7 @@ class DecidedTraces:
             second: int64[n], seconds of stream time.
             verdict: uint8[n], NOT_SAMPLED, SAMPLED or DROPPED.
         """
-        room = self._most - len(self)
-        if len(id_hi) > room:
-            self.forgotten_early += len(id_hi) - room
-            self._drop(len(id_hi) - room)
-            id_hi, id_lo = id_hi[-self._most :], id_lo[-self._most :]
-            second, verdict = second[-self._most :], verdict[-self._most :]
-        self._reserve(len(self) + len(id_hi))
+        self._reserve(min(len(self) + len(id_hi), self._most))
         remember_decisions(self.rows, self.slots, self._registers, id_hi, id_lo, second, verdict)
 
     def restore(self, decisions: Sequence[PastDecision]) -> None:
@@ -98,7 +96,7 @@ class DecidedTraces:
             words[0::2].astype(np.uint64),
             words[1::2].astype(np.uint64),
             np.array([one.decided_at_ms // 1000 for one in decisions], np.int64),
-            np.array([VERDICTS.index(one.decision) for one in decisions], np.uint8),
+            np.array([_verdict(one) for one in decisions], np.uint8),
         )
 
     def forget(self, before_ms: int) -> None:
@@ -107,11 +105,7 @@ class DecidedTraces:
         Args:
             before_ms: Stream time, ms.
         """
-        forget_decisions(self.rows, self.slots, self._registers, before_ms // 1000, 0)
-
-    def _drop(self, count: int) -> None:
-        second = np.iinfo(np.int64).min
-        forget_decisions(self.rows, self.slots, self._registers, second, min(count, len(self)))
+        forget_decisions(self.rows, self.slots, self._registers, before_ms // 1000)
 
     def _reserve(self, count: int) -> None:
         if count <= len(self.rows):
@@ -123,6 +117,15 @@ class DecidedTraces:
         self.slots = empty_slots(slots_for(len(self.rows)))
         self._registers[_FIRST] = 0
         index_decisions(self.rows, self.slots, len(held))
+
+
+def _verdict(past: PastDecision) -> int:
+    if past.decision not in VERDICTS:
+        raise ValueError(
+            f"the decision on trace {past.trace_id.hex()} is {past.decision!r}, which is none of"
+            f" {', '.join(VERDICTS)}"
+        )
+    return VERDICTS.index(past.decision)
 
 
 @kernel
@@ -138,17 +141,25 @@ def index_decisions(rows: Rows, slots: UInt32s, count: Word) -> None:
         insert(slots, rows, row)
 
 
+@inlined
+def _forget_oldest(rows: Rows, slots: UInt32s, registers: Int64s) -> None:
+    row = registers[_FIRST]
+    remove(slots, rows, row)
+    registers[_FIRST] = (row + 1) % len(rows)
+    registers[_COUNT] -= 1
+
+
 @kernel
 def remember_decisions(
     rows: Rows, slots: UInt32s, registers: Int64s,
     id_hi: UInt64s, id_lo: UInt64s, second: Int64s, verdict: Rows,
 ) -> None:  # fmt: skip
-    """Append decisions to the ring.
+    """Append decisions to the ring; where it is full, the oldest make room.
 
     Args:
-        rows: `DECIDED` rows with room for all.
+        rows: `DECIDED` rows.
         slots: Their index.
-        registers: int64[2], the oldest row and how many there are.
+        registers: int64[3], the oldest row, how many there are, how many had to make room.
         id_hi: uint64[n], first halves of the trace ids.
         id_lo: uint64[n], second halves.
         second: int64[n], seconds of stream time.
@@ -157,6 +168,9 @@ def remember_decisions(
     for one in range(len(id_hi)):
         if find(slots, rows, id_hi[one], id_lo[one]) >= 0:
             continue
+        if registers[_COUNT] == len(rows):
+            _forget_oldest(rows, slots, registers)
+            registers[_EARLY] += 1
         row = (registers[_FIRST] + registers[_COUNT]) % len(rows)
         rows[row]["id_hi"] = id_hi[one]
         rows[row]["id_lo"] = id_lo[one]
@@ -167,24 +181,14 @@ def remember_decisions(
 
 
 @kernel
-def forget_decisions(
-    rows: Rows, slots: UInt32s, registers: Int64s, before: Word, least: Word
-) -> None:
+def forget_decisions(rows: Rows, slots: UInt32s, registers: Int64s, before: Word) -> None:
     """Forget the oldest decisions.
 
     Args:
         rows: `DECIDED` rows.
         slots: Their index.
-        registers: int64[2], the oldest row and how many there are.
+        registers: int64[3], the oldest row, how many there are, how many had to make room.
         before: Seconds of stream time; what was decided before goes.
-        least: So many go in any case.
     """
-    gone = 0
-    while registers[_COUNT] > 0:
-        row = registers[_FIRST]
-        if gone >= least and np.int64(rows[row]["second"]) >= before:
-            break
-        remove(slots, rows, row)
-        registers[_FIRST] = (row + 1) % len(rows)
-        registers[_COUNT] -= 1
-        gone += 1
+    while registers[_COUNT] > 0 and np.int64(rows[registers[_FIRST]]["second"]) < before:
+        _forget_oldest(rows, slots, registers)

@@ -1,0 +1,191 @@
+"""Where Kafka clients are made: the properties that the guarantee rests on stand here, once."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from streamsampler.config import ConfigError, Settings
+from streamsampler.kafka.errors import FailStopError
+
+Properties = dict[str, Any]
+Client = TypeVar("Client")
+
+_log = structlog.get_logger("streamsampler.kafka")
+
+PRODUCER_DEFAULTS: Final[Mapping[str, str]] = {
+    "client.id": "streamsampler",
+    "compression.type": "lz4",
+    "linger.ms": "20",
+    # As Java's producers place keys, so that consumers of the output may be joined with theirs.
+    "partitioner": "murmur2_random",
+    # A dead letter is as large as the record it tells of, plus headers.
+    "message.max.bytes": "2000000",
+    # Within max.poll.interval.ms, so that a flush during a rebalance ends before the group does.
+    "message.timeout.ms": "120000",
+    "queue.buffering.max.kbytes": "131072",
+}
+CONSUMER_DEFAULTS: Final[Mapping[str, str]] = {"client.id": "streamsampler"}
+
+
+def producer_properties(settings: Settings) -> Properties:
+    """Join the properties of the producer.
+
+    Args:
+        settings: Theirs go over the defaults, the guarantee's over theirs.
+
+    Returns:
+        librdkafka's properties.
+    """
+    return {**PRODUCER_DEFAULTS, **settings.kafka, "enable.idempotence": "true"}
+
+
+def group_properties(settings: Settings) -> Properties:
+    """Join the properties of the consumer that is a member of the group.
+
+    Args:
+        settings: Theirs go over the defaults, the guarantee's over theirs.
+
+    Returns:
+        librdkafka's properties.
+    """
+    properties = {**reader_properties(settings), "group.protocol": settings.group_protocol}
+    if settings.group_protocol == "classic":
+        properties["partition.assignment.strategy"] = "cooperative-sticky"
+    if settings.instance_id is not None:
+        properties["group.instance.id"] = settings.instance_id
+    return properties
+
+
+def reader_properties(settings: Settings) -> Properties:
+    """Join the properties of a consumer that is assigned partitions by us, outside the group.
+
+    Args:
+        settings: Theirs go over the defaults, the guarantee's over theirs.
+
+    Returns:
+        librdkafka's properties.
+    """
+    return {
+        **CONSUMER_DEFAULTS,
+        **settings.kafka,
+        "group.id": settings.group_id,  # librdkafka wants one even where no group is joined
+        "enable.auto.commit": "false",
+        "enable.auto.offset.store": "false",
+        # An offset that is gone must not be passed over in silence.
+        "auto.offset.reset": "error",
+        "enable.partition.eof": "true",
+    }
+
+
+def make_producer(settings: Settings) -> Producer:
+    """Make the producer of a worker.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The producer, which the caller closes.
+
+    Raises:
+        ConfigError: librdkafka refuses a property.
+    """
+    return _made(Producer, producer_properties(settings))
+
+
+def make_group_consumer(settings: Settings) -> Consumer:
+    """Make the consumer that is a member of the group.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The consumer, which the caller closes.
+
+    Raises:
+        ConfigError: librdkafka refuses a property.
+    """
+    return _made(Consumer, group_properties(settings))
+
+
+def make_reader(settings: Settings) -> Consumer:
+    """Make a consumer that joins no group.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The consumer, which the caller assigns partitions to and closes.
+
+    Raises:
+        ConfigError: librdkafka refuses a property.
+    """
+    return _made(Consumer, reader_properties(settings))
+
+
+def make_admin(settings: Settings) -> AdminClient:
+    """Make a client for topics and offsets.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The client.
+
+    Raises:
+        ConfigError: librdkafka refuses a property.
+    """
+    return _made(AdminClient, {"client.id": "streamsampler", **settings.kafka})
+
+
+def topic_partitions(settings: Settings, admin: AdminClient) -> dict[str, int]:
+    """Ask which topics there are; the first thing a command asks of a broker.
+
+    Args:
+        settings: For the address and for how long to wait.
+        admin: Whom to ask.
+
+    Returns:
+        Each topic's number of partitions. All topics are asked for: asking for one by name would
+        make it where brokers create topics themselves.
+
+    Raises:
+        FailStopError: No broker answered in time.
+    """
+    try:
+        metadata = admin.list_topics(timeout=settings.startup_timeout_ms / 1000)
+    except KafkaException as error:
+        raise FailStopError(
+            f"no broker answered at {settings.bootstrap} within "
+            f"{settings.startup_timeout_ms / 1000:g} s ({error.args[0].str()}); check "
+            "kafka.bootstrap.servers, and the TLS and SASL properties under kafka."
+        ) from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def _made(kind: Callable[[Properties], Client], properties: Properties) -> Client:
+    try:
+        return kind({**properties, "logger": _LibrdkafkaLog(), "error_cb": _note_error})
+    except KafkaException as error:
+        reason = error.args[0]
+        text = reason.str() if isinstance(reason, KafkaError) else str(reason)
+        raise ConfigError(f"kafka: librdkafka refuses the properties: {text}.") from error
+
+
+def _note_error(error: KafkaError) -> None:
+    _log.warning("kafka_trouble", code=error.name(), text=error.str(), fatal=error.fatal())
+
+
+class _LibrdkafkaLog:
+    """Takes librdkafka's log lines as `logging.Logger` would."""
+
+    def log(self, level: int, _form: str, facility: str, client: str, text: str) -> None:
+        # All clients are given all properties; each says of every property that is not for it
+        # that it will be ignored.
+        if facility == "CONFWARN" and "will be ignored by this" in text:
+            return
+        write = _log.warning if level >= logging.WARNING else _log.debug
+        write("librdkafka", facility=facility, client=client, text=text)

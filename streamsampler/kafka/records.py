@@ -1,0 +1,182 @@
+"""Stage 1 at Kafka's door: consumed messages to one batch, in the one format behind it.
+
+Hot: about a microsecond a record, most of it inside confluent-kafka. No object is made for a
+record beyond librdkafka's own message.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import numpy as np
+import structlog
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
+
+from streamsampler.kafka.errors import FailStopError
+from streamsampler.sampler import SIGNAL_HEADER
+from streamsampler.spans.columns import Int64s
+from streamsampler.spans.formats import MalformedRecord, Translate
+from streamsampler.spans.records import NO_TIME, Headers, RecordBatch, join
+
+_PASSING: Final = frozenset(
+    {
+        # The library's own error codes begin with an underscore; they are public all the same.
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - the partitions are lost, and come back
+    }
+)
+UNREADABLE: Final = b"\xff"
+"""Stands in the batch for a record that could not be translated: no reader takes it for a span,
+so the engine counts it as dead, and its offset is not missing."""
+
+_log = structlog.get_logger("streamsampler.records")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A batch, with what is needed to write its dead letters.
+
+    Attributes:
+        batch: The records.
+        messages: The messages they came from, in the batch's order.
+        malformed: Why records could not be translated, by index.
+    """
+
+    batch: RecordBatch
+    messages: Sequence[Message]
+    malformed: dict[int, MalformedRecord]
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that the batch has records of."""
+        numbers: list[int] = np.unique(self.batch.partitions).tolist()
+        return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What a call of `consume` brought.
+
+    Attributes:
+        records: Messages with records.
+        ended: Partitions that were read to their end, with nothing after it.
+    """
+
+    records: Sequence[Message]
+    ended: Sequence[int]
+
+
+def sift(messages: Sequence[Message], live: Collection[int]) -> Arrived:
+    """Part records from events and errors.
+
+    Args:
+        messages: As `consume` gave them.
+        live: The partitions whose records are read; the client may still hold some of others.
+
+    Returns:
+        What there is of these.
+
+    Raises:
+        FailStopError: An error that does not pass by itself.
+    """
+    mine = frozenset(live)
+    records = [m for m in messages if m.error() is None and m.partition() in mine]
+    if len(records) == len(messages):
+        return Arrived(records, ())
+    ends: dict[int, int] = {}
+    for message in messages:
+        error, partition, offset = message.error(), message.partition(), message.offset()
+        if error is None or partition is None or offset is None:
+            continue
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
+            ends[partition] = offset
+        else:
+            _judge(error, message.topic() or "", partition)
+    last = {message.partition(): message.offset() or 0 for message in records}
+    ended = [p for p, offset in ends.items() if p in mine and last.get(p, -1) < offset]
+    return Arrived(records, ended)
+
+
+def _judge(error: KafkaError, topic: str, partition: int) -> None:
+    """Let pass what mends itself, stop at the rest."""
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's name
+        raise FailStopError(
+            f"{topic}/{partition}: the next offset to read is not in the topic any more "
+            f"({error.str()}): records were deleted faster than they were read. Set "
+            "input.out_of_range: earliest to go on with what is left after a restart."
+        )
+    passing = error.retriable() or error.code() in _PASSING
+    if error.fatal() or not passing:
+        raise FailStopError(f"{topic}/{partition}: cannot be read: {error.str()}.")
+    _log.warning("consumer_trouble", partition=partition, code=error.name(), text=error.str())
+
+
+def read_messages(
+    messages: Sequence[Message], latest_ms: int, translate: Translate | None = None
+) -> Reading:
+    """Turn messages into a batch.
+
+    Args:
+        messages: Without errors, in the order of their offsets within each partition.
+        latest_ms: Wall clock plus allowed skew, ms since the epoch; a record's time is at most
+            this.
+        translate: From the wire format to OTLP protobuf; None where they are one.
+
+    Returns:
+        The batch, grouped by partition.
+    """
+    partitions = np.array([message.partition() for message in messages], np.int32)
+    if np.any(partitions[1:] < partitions[:-1]):
+        order = np.argsort(partitions, kind="stable")
+        partitions = partitions[order]
+        messages = [messages[index] for index in order.tolist()]
+    # confluent-kafka's types say what may be produced; what is consumed is narrower.
+    headers = cast("list[Headers | None]", [message.headers() for message in messages])
+    values = [message.value() for message in messages]
+    malformed = {} if translate is None else _translate(values, headers, translate)
+    batch = join(
+        partitions,
+        cast("list[int]", [message.offset() for message in messages]),
+        _times_ms(messages, latest_ms),
+        [message.key() for message in messages],
+        values,
+        headers,
+    )
+    return Reading(batch, messages, malformed)
+
+
+def _times_ms(messages: Sequence[Message], latest_ms: int) -> Int64s:
+    stamps = np.array([message.timestamp() for message in messages], np.int64).reshape(-1, 2)
+    known = stamps[:, 0] != TIMESTAMP_NOT_AVAILABLE
+    return np.where(known, np.minimum(stamps[:, 1], latest_ms), NO_TIME)
+
+
+def _translate(
+    values: list[bytes | None], headers: Sequence[Headers | None], translate: Translate
+) -> dict[int, MalformedRecord]:
+    """Translate the values in place; those of other signals are left for the engine to count."""
+    malformed = {}
+    for index, value in enumerate(values):
+        if not is_traces(headers[index]):
+            continue
+        try:
+            values[index] = translate(value or b"")
+        except MalformedRecord as error:
+            values[index] = UNREADABLE
+            malformed[index] = error
+    return malformed
+
+
+def is_traces(headers: Headers | None) -> bool:
+    """Tell whether a record's headers let it carry traces.
+
+    Args:
+        headers: The record's.
+
+    Returns:
+        False where `SIGNAL_HEADER` names another signal.
+    """
+    return all(value == b"traces" for name, value in headers or () if name == SIGNAL_HEADER)

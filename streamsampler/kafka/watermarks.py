@@ -1,0 +1,129 @@
+"""Reading partitions up to where they ended at a moment."""
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked so
+    AdminClient,
+    OffsetSpec,
+)
+
+from streamsampler.kafka.errors import FailStopError
+
+RETRY_SECONDS: Final = 0.1
+_LEADERLESS: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        # The library's own error codes begin with an underscore; they are public all the same.
+        KafkaError._TRANSPORT,  # noqa: SLF001
+    }
+)
+_SPECS = (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Watermarks:
+    """The offsets that a partition has.
+
+    Attributes:
+        beginning: Of the first record.
+        end: Behind the last record, of open and aborted transactions too.
+    """
+
+    beginning: int
+    end: int
+
+
+def read_watermarks(
+    admin: AdminClient, topic: str, partitions: Collection[int], timeout_ms: int
+) -> dict[int, Watermarks]:
+    """Ask for the true offsets of partitions.
+
+    Args:
+        admin: Whom to ask.
+        topic: The topic.
+        partitions: Which.
+        timeout_ms: How long a broker may take.
+
+    Returns:
+        The offsets of each.
+
+    Raises:
+        FailStopError: A broker did not tell.
+    """
+    if not partitions:
+        return {}
+    sought = [TopicPartition(topic, partition) for partition in partitions]
+    deadline = time.monotonic() + timeout_ms / 1000
+    while True:
+        try:
+            beginnings, ends = (
+                _list_offsets(admin, sought, spec, timeout_ms / 1000) for spec in _SPECS
+            )
+        except KafkaException as error:
+            reason = error.args[0]
+            if not _passes(reason) or time.monotonic() > deadline:
+                raise FailStopError(
+                    f"{topic}: no broker told its offsets: {reason.str()}."
+                ) from error
+            time.sleep(RETRY_SECONDS)
+        else:
+            return {p: Watermarks(beginnings[p], ends[p]) for p in partitions}
+
+
+def _list_offsets(
+    admin: AdminClient, sought: list[TopicPartition], spec: OffsetSpec, seconds: float
+) -> dict[int, int]:
+    pending = admin.list_offsets(
+        dict.fromkeys(sought, spec),
+        # Read committed, the end would be where the oldest open transaction began.
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        request_timeout=seconds,
+    )
+    return {place.partition: done.result().offset for place, done in pending.items()}
+
+
+def _passes(error: KafkaError) -> bool:
+    """Whether a leader is being chosen, or has just been: of a new topic, or of a lost broker."""
+    return error.retriable() or error.code() in _LEADERLESS
+
+
+class CatchUp:
+    """Which partitions have been read up to where they ended when asked."""
+
+    def __init__(self, watermarks: Mapping[int, Watermarks]) -> None:
+        self._ends = {
+            p: found.end for p, found in watermarks.items() if found.beginning < found.end
+        }
+
+    def reached(self, partition: int, offset: int) -> bool:
+        """Note how far a partition has been read.
+
+        Args:
+            partition: Its number.
+            offset: The next one to read: behind a record, or where an end-of-partition event
+                stood. (Before an open transaction, that is no end.)
+
+        Returns:
+            Whether it has reached its end now, with this.
+        """
+        if partition not in self._ends or offset < self._ends[partition]:
+            return False
+        del self._ends[partition]
+        return True
+
+    def forget(self, partition: int) -> None:
+        """No longer wait for a partition."""
+        self._ends.pop(partition, None)
+
+    @property
+    def behind(self) -> frozenset[int]:
+        """The partitions that are not there yet."""
+        return frozenset(self._ends)

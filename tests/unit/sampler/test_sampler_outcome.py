@@ -1,0 +1,133 @@
+"""Decisions as bytes and as lines; counts and their law."""
+
+import dataclasses
+import json
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamsampler.sampler import Counts, Decision
+
+TEXT = st.none() | st.text(max_size=10)
+INT = st.integers(0, 2**63 - 1)
+DECISIONS = st.builds(
+    Decision,
+    partition=st.integers(0, 2**31 - 1),
+    trace_id=st.binary(min_size=16, max_size=16),
+    decision=st.sampled_from(["sampled", "not_sampled", "dropped"]),
+    policy=TEXT,
+    trigger=st.sampled_from(["complete", "timeout", "limit", "shutdown"]),
+    threshold=st.none() | st.from_regex(r"[0-9a-f]{1,14}", fullmatch=True),
+    adjusted_count=st.none() | st.floats(1, 2**56),
+    spans=INT,
+    size_bytes=INT,
+    duration_ns=INT,
+    tenant=TEXT,
+    error=st.booleans(),
+    decided_at_ms=INT,
+    first_offset=INT,
+    policy_version=st.text(max_size=12),
+)
+DECISION = Decision(
+    partition=3, trace_id=bytes(range(16)), decision="sampled", policy="slow", trigger="complete",
+    threshold="8", adjusted_count=2.0, spans=7, size_bytes=900, duration_ns=1_500_000,
+    tenant="gold", error=True, decided_at_ms=123_456, first_offset=42, policy_version="abc",
+)  # fmt: skip
+
+
+@given(DECISIONS)
+def test_a_decision_comes_back_as_it_was_packed(decision: Decision) -> None:
+    again = Decision.unpack(decision.partition, decision.trace_id, decision.pack())
+    assert again == decision
+    assert isinstance(again, Decision)
+
+
+def test_the_partition_and_the_id_are_those_of_the_record() -> None:
+    assert Decision.unpack(9, b"k" * 16, DECISION.pack()) == DECISION._replace(
+        partition=9, trace_id=b"k" * 16
+    )
+
+
+@pytest.mark.parametrize("size", range(len(DECISION.pack())))
+def test_a_decision_cut_short_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Decision.unpack(0, b"k" * 16, DECISION.pack()[:size])
+
+
+FIELDS = msgpack.unpackb(DECISION.pack())
+FOREIGN: dict[str, tuple[bytes, str]] = {
+    "another version": (
+        msgpack.packb([2, *FIELDS[1:]]), "decision of version 2, 1 expected"),
+    "a field short": (msgpack.packb(FIELDS[:-1]), "no decision"),
+    "a field more": (msgpack.packb([*FIELDS, 0]), "no decision"),
+    "a number": (msgpack.packb(5), "no decision"),
+    "nothing": (msgpack.packb(None), "no decision"),
+    "text": (b"sampled", ""),
+    "JSON": (json.dumps(DECISION.line()).encode(), ""),
+    "bytes behind": (DECISION.pack() + b"x", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_no_decision_is_refused(name: str) -> None:
+    value, sentence = FOREIGN[name]
+    with pytest.raises(ValueError, match=sentence):
+        Decision.unpack(0, b"k" * 16, value)
+
+
+def test_a_line_says_it_in_json() -> None:
+    assert json.loads(json.dumps(DECISION.line())) == {
+        "trace_id": "000102030405060708090a0b0c0d0e0f",
+        "decision": "sampled",
+        "policy": "slow",
+        "trigger": "complete",
+        "threshold": "8",
+        "adjusted_count": 2.0,
+        "spans": 7,
+        "bytes": 900,
+        "duration_ms": 1.5,
+        "tenant": "gold",
+        "error": True,
+        "decided_at_ms": 123_456,
+        "policy_version": "abc",
+    }
+
+
+@given(DECISIONS)
+def test_every_decision_is_a_line(decision: Decision) -> None:
+    line = json.loads(json.dumps(decision.line(), allow_nan=False))
+    assert bytes.fromhex(line["trace_id"]) == decision.trace_id
+    assert line["duration_ms"] == pytest.approx(decision.duration_ns / 1e6)
+
+
+# Counts.
+
+FATES = ["kept", "not_sampled", "dropped", "duplicates", "dead_lettered", "buffered"]
+NAMES = [one.name for one in dataclasses.fields(Counts)]
+COUNTS = st.builds(Counts, **dict.fromkeys(NAMES, st.integers(0, 2**40)))
+
+
+@given(st.lists(st.integers(0, 1000), min_size=6, max_size=6))
+def test_every_span_in_has_one_fate(fates: list[int]) -> None:
+    counts = Counts(**dict(zip(FATES, fates, strict=True)))
+    counts.spans_in = sum(fates)
+    assert counts.conserved()
+    for lost in (-1, 1):
+        counts.spans_in = sum(fates) + lost
+        assert not counts.conserved()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {*FATES, "spans_in"}])
+def test_other_counts_have_no_part_in_the_law(name: str) -> None:
+    assert Counts(**{name: 5}).conserved()
+
+
+@given(COUNTS, COUNTS)
+def test_counts_of_two_partitions_add_up(one: Counts, other: Counts) -> None:
+    total = one + other
+    for name in NAMES:
+        assert getattr(total, name) == getattr(one, name) + getattr(other, name)
+    assert one + Counts() == one
+    assert one + Counts() is not one

@@ -1,0 +1,277 @@
+"""A set that replaces another: it decides all that is undecided, whatever came before it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from streamsampler.policies import PolicyError, PolicySet, load_policy_set
+from streamsampler.sampler import Decision, Emission, Limits, Sampler
+from streamsampler.spans.payload import new_traces
+from streamsampler.spans.records import Headers, join
+from streamsampler.store import BlockStore
+
+TRACE, OTHER = b"t" * 16, b"u" * 16
+
+
+def policy_set(policy: str, more: str = "") -> PolicySet:
+    return load_policy_set(f"{{policies: [{{name: p, {policy}}}]{more}}}", "table")
+
+
+def on_key(key: str, more: str = "") -> PolicySet:
+    return policy_set(f"type: string_attribute, string_attribute: {{key: {key}, values: [v]}}", more)
+
+
+NEVER = policy_set("type: latency, latency: {threshold_ms: 1000000}")
+ALWAYS = policy_set("type: always_sample")
+ERRORS = policy_set("type: status_code, status_code: {status_codes: [ERROR]}")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockStore]:
+    path: Path = tmp_path_factory.mktemp("replaced")
+    with BlockStore(path / "blocks") as opened:
+        yield opened
+
+
+def span(
+    number: int,
+    trace: bytes = TRACE,
+    status: int = 0,
+    attributes: dict[str, str] | None = None,
+    resource: dict[str, str] | None = None,
+) -> bytes:
+    data = new_traces()
+    group = data.resource_spans.add()
+    made = group.scope_spans.add().spans.add(trace_id=trace, span_id=number.to_bytes(8))
+    made.status.code = status
+    for target, pairs in ((made.attributes, attributes), (group.resource.attributes, resource)):
+        for key, value in (pairs or {}).items():
+            target.add(key=key.encode()).value.string_value = value.encode()
+    return data.SerializeToString()
+
+
+@dataclass
+class Engine:
+    """An engine over one partition, and what came out of it."""
+
+    sampler: Sampler
+    offset: int = 0
+    decisions: dict[bytes, Decision] = field(default_factory=dict)
+    emissions: list[Emission] = field(default_factory=list)
+
+    def submit(
+        self, *values: bytes, time_ms: int = 1000, headers: Sequence[Headers | None] | None = None
+    ) -> None:
+        n = len(values)
+        offsets = range(self.offset, self.offset + n)
+        nothing = [None] * n
+        self.offset += n
+        outcome = self.sampler.submit(
+            join([0] * n, offsets, [time_ms] * n, nothing, values, headers or nothing)
+        )
+        self.decisions |= {one.trace_id: one for one in outcome.decisions}
+        self.emissions += outcome.emissions
+        assert self.sampler.counts(0).conserved()
+
+    def advance(self, time_ms: int) -> None:
+        outcome = self.sampler.advance(0, time_ms)
+        self.decisions |= {one.trace_id: one for one in outcome.decisions}
+        self.emissions += outcome.emissions
+
+    def finish(self) -> dict[bytes, Decision]:
+        outcome = self.sampler.finish()
+        self.decisions |= {one.trace_id: one for one in outcome.decisions}
+        self.emissions += outcome.emissions
+        assert self.sampler.counts(0).conserved()
+        return self.decisions
+
+
+def engine_of(store: BlockStore, policies: PolicySet, block_bytes: int = 100) -> Engine:
+    sampler = Sampler(policies, store, Limits(block_bytes=block_bytes))
+    sampler.assign(0)
+    return Engine(sampler)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 100, 100_000])
+@pytest.mark.parametrize("place", ["attributes", "resource"])
+def test_buffered_spans_are_read_again_for_what_the_new_set_reads(
+    store: BlockStore, block_bytes: int, place: str
+) -> None:
+    engine = engine_of(store, on_key("a"), block_bytes)
+    engine.submit(span(1, attributes={"a": "v"}), span(2, OTHER, **{place: {"b": "v"}}))  # type: ignore[arg-type]  # one of two names
+    engine.submit(span(3, OTHER), span(4, attributes={"b": "w"}))
+    new = on_key("b")
+    engine.sampler.use(new)
+    decisions = engine.finish()
+    assert {trace: one.decision for trace, one in decisions.items()} == {
+        TRACE: "not_sampled", OTHER: "sampled",
+    }  # fmt: skip
+    assert {one.policy_version for one in decisions.values()} == {new.version}
+    assert sum(emission.spans for emission in engine.emissions) == 2
+
+
+@pytest.mark.parametrize("first", [ALWAYS, NEVER, ERRORS, on_key("a")])
+@pytest.mark.parametrize(
+    ("then", "sampled"),
+    [(ALWAYS, True), (NEVER, False), (ERRORS, True), (on_key("a"), True), (on_key("b"), False)],
+)
+def test_only_the_set_in_force_decides(
+    store: BlockStore,
+    first: PolicySet,
+    then: PolicySet,
+    sampled: bool,  # noqa: FBT001
+) -> None:
+    engine = engine_of(store, first)
+    engine.submit(span(1, status=2), span(2, attributes={"a": "v"}))
+    engine.sampler.use(then)
+    engine.submit(span(3))
+    assert engine.finish()[TRACE].decision == ("sampled" if sampled else "not_sampled")
+
+
+def test_spans_that_come_after_a_new_set_count_too(store: BlockStore) -> None:
+    engine = engine_of(store, on_key("a"))
+    engine.submit(span(1))
+    engine.sampler.use(on_key("b"))
+    engine.submit(span(2, attributes={"b": "v"}))
+    assert engine.finish()[TRACE].decision == "sampled"
+
+
+def test_sets_may_follow_each_other(store: BlockStore) -> None:
+    engine = engine_of(store, ALWAYS)
+    engine.submit(span(1, attributes={"a": "v"}))
+    for policies in (on_key("b"), ALWAYS, NEVER, on_key("c"), on_key("a")):
+        engine.sampler.use(policies)
+    assert engine.finish()[TRACE].decision == "sampled"
+
+
+def test_decided_traces_stay_decided(store: BlockStore) -> None:
+    engine = engine_of(store, NEVER)
+    engine.submit(span(1))
+    engine.advance(1000 + NEVER.decision_wait_ms)
+    engine.sampler.use(ALWAYS)
+    engine.submit(span(2, status=2), time_ms=2000 + NEVER.decision_wait_ms)
+    assert engine.finish()[TRACE].decision == "not_sampled"
+    assert engine.emissions == []
+    assert engine.sampler.counts(0).late_errors == 1
+
+
+# Tenants.
+
+
+@pytest.mark.parametrize(
+    ("tenant", "expected"),
+    [
+        ("{key: tenant.id, source: any}", "a"),
+        ("{key: tenant.id, source: span}", "b"),
+        ("{key: tenant.id, source: resource}", "a"),
+        ("{key: other, source: any}", "o"),
+        ("{key: tenant.id, source: header}", "h"),
+        ("{key: missing, source: any}", None),
+    ],
+)
+@pytest.mark.parametrize("block_bytes", [1, 100_000])
+def test_the_tenant_is_read_anew(
+    store: BlockStore, tenant: str, expected: str | None, block_bytes: int
+) -> None:
+    engine = engine_of(store, ALWAYS, block_bytes)
+    engine.submit(
+        span(1, attributes={"tenant.id": "c"}),
+        span(2, attributes={"tenant.id": "b"}, resource={"tenant.id": "a"}),
+        span(3, attributes={"other": "o"}),
+        headers=[None, [("tenant.id", b"h")], None],
+    )
+    engine.sampler.use(policy_set("type: always_sample", f", tenant: {tenant}"))
+    assert engine.finish()[TRACE].tenant == expected
+
+
+def test_a_tenants_percentage_is_that_of_the_new_set(store: BlockStore) -> None:
+    def tenants(rates: str) -> PolicySet:
+        return policy_set(f"type: tenant, tenant: {{tenants: {rates}}}")
+
+    engine = engine_of(store, tenants("{silver: 0, gold: always}"))
+    engine.submit(span(1, attributes={"tenant.id": "gold"}))
+    engine.submit(span(1, OTHER, attributes={"tenant.id": "silver"}))
+    engine.sampler.use(tenants("{bronze: always, silver: always, gold: 0}"))
+    decisions = engine.finish()
+    assert {trace: (one.decision, one.tenant) for trace, one in decisions.items()} == {
+        TRACE: ("not_sampled", "gold"), OTHER: ("sampled", "silver"),
+    }  # fmt: skip
+
+
+# Waits.
+
+
+@pytest.mark.parametrize("wait_ms", [100, 30_000, 3_600_000])
+def test_traces_that_begin_after_it_wait_as_the_new_set_says(
+    store: BlockStore, wait_ms: int
+) -> None:
+    engine = engine_of(store, NEVER)
+    engine.submit(span(1))
+    engine.sampler.use(policy_set("type: always_sample", f", decision_wait: {wait_ms}ms"))
+    engine.submit(span(1, OTHER), time_ms=2000)
+    engine.advance(min(2000 + wait_ms, 1000 + NEVER.decision_wait_ms) - 1)
+    assert engine.decisions == {}
+    engine.advance(2000 + wait_ms - 1)
+    assert OTHER not in engine.decisions
+    engine.advance(max(2000 + wait_ms, 1000 + NEVER.decision_wait_ms))
+    assert set(engine.decisions) == {TRACE, OTHER}
+    assert engine.decisions[TRACE].decided_at_ms == 1000 + NEVER.decision_wait_ms
+    assert engine.decisions[OTHER].decided_at_ms == 2000 + wait_ms
+
+
+def test_a_trace_that_grows_waits_as_the_new_set_says(store: BlockStore) -> None:
+    engine = engine_of(store, NEVER)
+    engine.submit(span(1))
+    engine.sampler.use(policy_set("type: always_sample", ", decision_wait: 2s"))
+    data = new_traces()
+    data.resource_spans.add().scope_spans.add().spans.add(
+        trace_id=TRACE, span_id=b"x" * 8, parent_span_id=b"y" * 8
+    )
+    engine.submit(data.SerializeToString(), time_ms=1500)
+    engine.advance(2999)
+    assert engine.decisions == {}
+    engine.advance(3000)
+    assert engine.decisions[TRACE].decided_at_ms == 3000
+
+
+# What goes wrong.
+
+
+def test_a_set_that_cannot_be_compiled_changes_nothing(store: BlockStore) -> None:
+    many = ", ".join(
+        f"{{name: p{n}, type: string_attribute, string_attribute: {{key: k{n}, values: [v]}}}}"
+        for n in range(65)
+    )
+    too_many = load_policy_set(f"{{policies: [{many}]}}", "table")
+    engine = engine_of(store, on_key("a"))
+    engine.submit(span(1, attributes={"a": "v"}))
+    with pytest.raises(PolicyError):
+        engine.sampler.use(too_many)
+    engine.submit(span(1, OTHER, attributes={"a": "v"}))
+    decisions = engine.finish()
+    assert {one.decision for one in decisions.values()} == {"sampled"}
+    assert {one.policy_version for one in decisions.values()} == {on_key("a").version}
+
+
+def test_a_new_set_without_partitions_or_traces_is_no_work(store: BlockStore) -> None:
+    sampler = Sampler(NEVER, store)
+    sampler.use(ALWAYS)
+    sampler.assign(0)
+    engine = Engine(sampler)
+    sampler.use(ERRORS)
+    engine.submit(span(1, status=2))
+    assert engine.finish()[TRACE].decision == "sampled"
+
+
+def test_every_partition_gets_the_new_set(store: BlockStore) -> None:
+    sampler = Sampler(on_key("a"), store)
+    for partition in (0, 1, 2):
+        sampler.assign(partition)
+    values = [span(1, bytes([n]) * 16, attributes={"b": "v"}) for n in (1, 2, 3)]
+    sampler.submit(join([0, 1, 2], [0, 0, 0], [1000] * 3, [None] * 3, values, [None] * 3))
+    sampler.use(on_key("b"))
+    assert [(one.partition, one.decision) for one in sampler.finish().decisions] == [
+        (partition, "sampled") for partition in (0, 1, 2)
+    ]

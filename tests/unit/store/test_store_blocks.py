@@ -1,0 +1,130 @@
+"""The form of a block: what goes in comes out; anything else is refused in words."""
+
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamsampler.spans.records import Headers
+from streamsampler.store import Block, decode_block, encode_block
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+HEADERS = st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=8)), min_size=1, max_size=3)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> Block:
+    values = draw(st.lists(st.binary(max_size=40), max_size=6))
+    n = len(values)
+    headers: dict[int, Headers] = {
+        record: draw(HEADERS) for record in range(n) if draw(st.booleans())
+    }
+    return Block(
+        partition=draw(st.integers(0, 2**31 - 1)),
+        number=draw(st.integers(0, 2**63 - 1)),
+        first=draw(st.integers(0, 2**63 - 1)),
+        offsets=np.array([draw(INT64) for _ in range(n)], np.int64),
+        times_ms=np.array([draw(INT64) for _ in range(n)], np.int64),
+        bounds=np.cumsum([0, *map(len, values)], dtype=np.int64),
+        whole=np.array([draw(st.integers(0, 1)) for _ in range(n)], np.uint8),
+        spans=np.array([draw(st.integers(0, 2**31 - 1)) for _ in range(n)], np.int32),
+        headers=headers,
+        body=np.frombuffer(b"".join(values), np.uint8),
+    )
+
+
+def fields(block: Block) -> list[object]:
+    arrays = (block.offsets, block.times_ms, block.bounds, block.whole, block.spans, block.body)
+    return [
+        block.partition,
+        block.number,
+        block.first,
+        {record: list(pairs) for record, pairs in block.headers.items()},
+        *((array.dtype, array.tolist()) for array in arrays),
+    ]
+
+
+@given(blocks(), st.lists(st.integers(0, 240), max_size=3))
+def test_a_block_comes_back_as_it_was_however_its_body_is_cut(block: Block, cuts: list[int]) -> None:
+    body = np.split(block.body, sorted(min(cut, len(block.body)) for cut in cuts))
+    back = decode_block(encode_block(block, body))
+    assert fields(back) == fields(block)
+    assert len(back) == len(block.offsets)
+    assert [back.value(record) for record in range(len(back))] == [
+        block.value(record) for record in range(len(block))
+    ]
+
+
+def sample() -> Block:
+    return Block(
+        partition=3,
+        number=7,
+        first=100,
+        offsets=np.array([10, 11], np.int64),
+        times_ms=np.array([-1, 5], np.int64),
+        bounds=np.array([0, 2, 5], np.int64),
+        whole=np.array([1, 0], np.uint8),
+        spans=np.array([1, 2], np.int32),
+        headers={1: [("k", b"v")]},
+        body=np.frombuffer(b"abcde", np.uint8),
+    )
+
+
+def sample_bytes() -> bytes:
+    block = sample()
+    return encode_block(block, [block.body])
+
+
+def with_header(header: Any, body: bytes = b"abcde") -> bytes:
+    packed: bytes = msgpack.packb(header)
+    return len(packed).to_bytes(4, "little") + packed + body
+
+
+def sample_header() -> list[Any]:
+    value = sample_bytes()
+    size = int.from_bytes(value[:4], "little")
+    header: list[Any] = msgpack.unpackb(value[4 : 4 + size], strict_map_key=False)
+    return header
+
+
+@pytest.mark.parametrize("size", range(len(sample_bytes())))
+def test_a_block_cut_short_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=r"^block (header|body) of \d+ bytes"):
+        decode_block(sample_bytes()[:size])
+
+
+def test_a_block_with_bytes_behind_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="block body of 6 bytes, 5 expected"):
+        decode_block(sample_bytes() + b"x")
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_a_block_of_another_version_is_refused(version: object) -> None:
+    with pytest.raises(ValueError, match=f"block of version {version}, where 1 was expected"):
+        decode_block(with_header([version, *sample_header()[1:]]))
+
+
+FOREIGN = [b"", b"\0", bytes(4), bytes(100), b"\xff" * 100, b"\x04\0\0\0abcd", b'{"json": true}']
+
+
+@pytest.mark.parametrize("value", FOREIGN)
+def test_foreign_bytes_are_refused(value: bytes) -> None:
+    with pytest.raises(ValueError, match="block header of .* bytes cannot be read"):
+        decode_block(value)
+
+
+@pytest.mark.parametrize("header", [[], [1], [1] * 9, [1] * 11, 5, "text", None, {1: 2}])
+def test_a_header_of_another_form_is_refused(header: object) -> None:
+    with pytest.raises(ValueError, match="block header of .* bytes cannot be read"):
+        decode_block(with_header(header))
+
+
+@given(st.data())
+def test_a_changed_byte_gives_a_block_or_a_refusal(data: st.DataObject) -> None:
+    value = bytearray(sample_bytes())
+    at = data.draw(st.integers(len(value) - 5, len(value) - 1))
+    value[at] = data.draw(st.integers(0, 255))
+    assert decode_block(bytes(value)).body.tobytes() == bytes(value[-5:])

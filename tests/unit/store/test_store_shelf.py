@@ -1,0 +1,269 @@
+"""The shelf against a plain list of records."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streamsampler.spans.records import Headers
+from streamsampler.store import Block, BlockStore, Shelf
+from streamsampler.store.shelf import copy_records
+
+BLOCK_BYTES = 64
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockStore]:
+    path: Path = tmp_path_factory.mktemp("shelf")
+    with BlockStore(path / "blocks") as opened:
+        yield opened
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record on a shelf; its spans are buffered ones."""
+
+    value: bytes
+    offset: int
+    time_ms: int
+    whole: int
+    spans: int
+    headers: Headers | None
+
+
+@dataclass
+class Shelved:
+    """A shelf, and the records that it has to hold, by number."""
+
+    shelf: Shelf
+    records: list[Record] = field(default_factory=list)
+    live: list[int] = field(default_factory=list)  # undecided spans of each record
+
+    def append(self, records: list[Record], beside: int = 0) -> None:
+        """Append records that stand among others in their batch, one in `beside` or all."""
+        values: list[bytes] = []
+        chosen = []
+        for record in records:
+            values += [b"not chosen"] * beside
+            chosen.append(len(values))
+            values.append(record.value)
+        self.shelf.append(
+            np.frombuffer(b"".join(values), np.uint8),
+            np.cumsum([0, *map(len, values)], dtype=np.int64),
+            np.array(chosen, np.int64),
+            np.array([record.offset for record in records], np.int64),
+            np.array([record.time_ms for record in records], np.int64),
+            np.array([record.whole for record in records], np.uint8),
+            np.array([record.spans for record in records], np.int32),
+            {place: one.headers for place, one in enumerate(records) if one.headers},
+        )
+        self.records += records
+        self.live += [record.spans for record in records]
+
+    def undecided(self) -> list[int]:
+        return [number for number, spans in enumerate(self.live) if spans]
+
+    def release(self, numbers: list[int]) -> None:
+        """Decide one span of each of these records."""
+        self.shelf.release(np.array(numbers, np.int64))
+        for number in numbers:
+            self.live[number] -= 1
+
+    def check_find(self, numbers: list[int]) -> None:
+        found = self.shelf.find(np.array(numbers, np.int64))
+        wanted = [self.records[number] for number in numbers]
+        bounds = found.bounds.tolist()
+        assert len(bounds) == len(numbers) + 1
+        values = [
+            found.body[bounds[at] : bounds[at + 1]].tobytes() for at in range(len(numbers))
+        ]
+        assert values == [record.value for record in wanted]
+        assert found.whole.tolist() == [record.whole for record in wanted]
+        assert found.spans.tolist() == [record.spans for record in wanted]
+        headers = {place: list(pairs) for place, pairs in found.headers.items()}
+        assert headers == {at: list(one.headers) for at, one in enumerate(wanted) if one.headers}
+
+    def check_blocks(self) -> None:
+        """Every undecided record stands in a live block, with all that came with it."""
+        blocks = self.shelf.live_blocks()
+        assert [block.first for block in blocks] == sorted(block.first for block in blocks)
+        held: dict[int, tuple[Block, int]] = {
+            block.first + at: (block, at) for block in blocks for at in range(len(block))
+        }
+        assert set(self.undecided()) <= set(held)
+        for number, (block, at) in held.items():
+            record = self.records[number]
+            assert block.value(at) == record.value
+            assert block.offsets[at] == record.offset
+            assert block.times_ms[at] == record.time_ms
+            assert list(block.headers.get(at) or ()) == list(record.headers or ())
+
+
+RECORDS = st.lists(
+    st.builds(
+        Record,
+        value=st.sampled_from([b"a", b"bc" * 9, b"d" * 31, b"e" * 64, b"f" * 300]),
+        offset=st.integers(0, 2**40),
+        time_ms=st.integers(-1, 2**40),
+        whole=st.integers(0, 1),
+        spans=st.integers(1, 3),
+        headers=st.sampled_from([None, None, [("k", b"v")], [("k", b"v"), ("k", b"w")]]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(st.data())
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_shelf_is_a_list_of_records(store: BlockStore, data: st.DataObject) -> None:
+    shelved = Shelved(Shelf(store, 7, BLOCK_BYTES))
+    for _ in range(data.draw(st.integers(1, 12))):
+        step = data.draw(st.sampled_from(["append", "append", "release", "all", "find", "dispose"]))
+        undecided = shelved.undecided()
+        if step == "append":
+            shelved.append(data.draw(RECORDS), data.draw(st.integers(0, 2)))
+        elif step == "dispose":
+            shelved.shelf.dispose(shelved.shelf.disposable())
+        elif step == "all":
+            shelved.release([one for one in undecided for _ in range(shelved.live[one])])
+        elif undecided:
+            some = data.draw(st.lists(st.sampled_from(undecided), min_size=1, unique=True))
+            shelved.check_find(some)
+            if step == "release":
+                shelved.release(some)
+        shelved.check_blocks()
+        assert _stored(store) == _expected_on_disk(shelved)
+    if shelved.undecided():
+        shelved.check_find(shelved.undecided())
+    # The shelf is thrown away with undecided records in it; the next one begins empty.
+    Shelf(store, 7, BLOCK_BYTES)
+    assert list(store.blocks(7)) == []
+
+
+def _stored(store: BlockStore) -> list[int]:
+    return [number for number, _ in store.blocks(7)]
+
+
+def _expected_on_disk(shelved: Shelved) -> list[int]:
+    """The blocks that are needed, and those that are not needed but not yet disposed of."""
+    needed = [block.number for block in shelved.shelf.live_blocks()[:-1]]
+    assert len(needed) == shelved.shelf.blocks
+    return sorted([*needed, *shelved.shelf.disposable()])
+
+
+def record(value: bytes, spans: int = 1) -> Record:
+    return Record(value, 0, -1, 1, spans, None)
+
+
+@pytest.fixture
+def shelved(store: BlockStore) -> Shelved:
+    return Shelved(Shelf(store, 7, BLOCK_BYTES))
+
+
+def test_a_block_is_disposable_when_its_last_span_is_decided(
+    store: BlockStore, shelved: Shelved
+) -> None:
+    shelved.append([record(b"x" * 40, spans=2), record(b"y" * 40)])
+    assert len(_stored(store)) == 1
+    for number in (0, 1):
+        shelved.release([number])
+        assert shelved.shelf.disposable() == []
+    shelved.check_find([0])
+    shelved.release([0])
+    assert shelved.shelf.disposable() == _stored(store)
+    assert shelved.shelf.blocks == 0
+    shelved.shelf.dispose(shelved.shelf.disposable())
+    assert _stored(store) == []
+    assert shelved.shelf.disposable() == []
+
+
+def test_a_block_decided_before_it_is_full_never_meets_the_disk(
+    store: BlockStore, shelved: Shelved
+) -> None:
+    shelved.append([record(b"x" * 40)])
+    shelved.release([0])
+    shelved.append([record(b"y" * 20)])
+    shelved.release([1])
+    shelved.append([record(b"z" * 40)])
+    # The third filled a block that still has an undecided span.
+    assert len(_stored(store)) == 1
+    shelved.append([record(b"u" * 50)])
+    shelved.release([3])
+    shelved.append([record(b"v" * 10)])
+    shelved.release([4])
+    shelved.append([record(b"w" * 4, spans=1)])
+    assert len(_stored(store)) == 2
+    shelved.check_find([5, 2])
+
+
+def test_a_full_block_without_undecided_spans_is_not_written(
+    store: BlockStore, shelved: Shelved
+) -> None:
+    shelved.append([record(b"x" * 40)])
+    shelved.release([0])
+    shelved.append([record(b"y" * 40, spans=0)])
+    assert _stored(store) == []
+    assert shelved.shelf.disposable() == []
+    shelved.append([record(b"z")])
+    shelved.check_find([2])
+
+
+def test_a_record_larger_than_a_block_is_a_block(store: BlockStore, shelved: Shelved) -> None:
+    shelved.append([record(b"a"), record(b"b" * 1000), record(b"c" * 1000), record(b"d")])
+    assert len(_stored(store)) == 2
+    shelved.check_find([3, 2, 1, 0])
+    shelved.check_blocks()
+
+
+def test_only_what_is_named_is_disposed_of(store: BlockStore, shelved: Shelved) -> None:
+    shelved.append([record(b"a" * 64), record(b"b" * 64), record(b"c" * 64)])
+    shelved.release([0, 1])
+    first, second = shelved.shelf.disposable()
+    shelved.shelf.dispose([first])
+    assert shelved.shelf.disposable() == [second]
+    assert len(_stored(store)) == 2
+    shelved.check_find([2])
+
+
+def test_numbers_of_blocks_only_rise(store: BlockStore, shelved: Shelved) -> None:
+    shelved.append([record(b"a" * 64)])
+    first = _stored(store)
+    again = Shelved(Shelf(store, 7, BLOCK_BYTES))
+    again.append([record(b"b" * 64)])
+    assert min(_stored(store)) > max(first)
+    again.check_find([0])
+
+
+def test_shelves_of_two_partitions_do_not_touch_each_other(
+    store: BlockStore, shelved: Shelved
+) -> None:
+    shelved.append([record(b"a" * 64)])
+    other = Shelved(Shelf(store, 8, BLOCK_BYTES))
+    other.append([record(b"b" * 64)])
+    other.release([0])
+    other.shelf.dispose(other.shelf.disposable())
+    shelved.check_find([0])
+
+
+@given(st.lists(st.binary(max_size=70), min_size=1, max_size=8), st.data())
+def test_records_are_copied_to_where_they_are_wanted(
+    values: list[bytes], data: st.DataObject
+) -> None:
+    chosen = data.draw(st.lists(st.integers(0, len(values) - 1), max_size=10))
+    sizes = [len(values[one]) for one in chosen]
+    starts = np.cumsum([3, *sizes], dtype=np.int64)
+    target = np.full(int(starts[-1]) + 2, 0xEE, np.uint8)
+    copy_records(
+        np.frombuffer(b"".join(values), np.uint8),
+        np.cumsum([0, *map(len, values)], dtype=np.int64),
+        np.array(chosen, np.int64),
+        target,
+        starts[:-1],
+    )
+    expected = b"\xee" * 3 + b"".join(values[one] for one in chosen) + b"\xee" * 2
+    assert target.tobytes() == expected

@@ -1,0 +1,166 @@
+"""The index from trace ids to rows, against a dict."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamsampler.spans.columns import Rows, UInt32s, Word
+from streamsampler.spans.compiled import kernel
+from streamsampler.traces.index import (
+    empty_slots,
+    find,
+    home_of,
+    insert,
+    may_fill,
+    mixed,
+    reindex,
+    remove,
+    slot_after,
+    slots_for,
+)
+
+IDS = np.dtype([("id_hi", np.uint64), ("id_lo", np.uint64)])
+SLOTS = 11
+ROWS = 8  # an index always keeps an empty slot
+Words = list[tuple[int, int]]
+
+
+@kernel
+def home(hi: Word, lo: Word, count: Word) -> Word:
+    return home_of(mixed(hi, lo), count)
+
+
+@kernel
+def mixed_word(hi: Word, lo: Word) -> Word:
+    return mixed(hi, lo)
+
+
+@kernel
+def place_of(slots: UInt32s, rows: Rows, hi: Word, lo: Word) -> Word:
+    return find(slots, rows, hi, lo)
+
+
+@kernel
+def enter(slots: UInt32s, rows: Rows, row: Word) -> None:
+    insert(slots, rows, row)
+
+
+@kernel
+def take_out(slots: UInt32s, rows: Rows, row: Word) -> None:
+    remove(slots, rows, row)
+
+
+def _colliding() -> Words:
+    """Ids that begin at the last slot, the first and the one in the middle; five each."""
+    found: dict[int, Words] = {SLOTS - 1: [], 0: [], SLOTS // 2: []}
+    for number in itertools.count():
+        words = (number % 7, number)
+        here = found.get(int(home(np.uint64(words[0]), np.uint64(words[1]), SLOTS)), [])
+        if len(here) < 5:
+            here.append(words)
+        if all(len(ids) == 5 for ids in found.values()):
+            return list(itertools.chain(*found.values()))
+    raise AssertionError
+
+
+@pytest.fixture(scope="module")
+def colliding() -> Words:
+    return _colliding()
+
+
+class Indexed:
+    """An index over a few rows, and the dict that it has to equal."""
+
+    def __init__(self, slots: int, rows: int) -> None:
+        self.slots = empty_slots(slots)
+        self.rows = np.zeros(rows, IDS)
+        self.free = list(range(rows))
+        self.twin: dict[tuple[int, int], int] = {}
+
+    def find(self, words: tuple[int, int]) -> int:
+        return int(place_of(self.slots, self.rows, np.uint64(words[0]), np.uint64(words[1])))
+
+    def toggle(self, words: tuple[int, int]) -> None:
+        """Take an id out if it is in, else enter it if there is room."""
+        if words in self.twin:
+            row = self.twin.pop(words)
+            take_out(self.slots, self.rows, row)
+            self.free.append(row)
+        elif self.free:
+            row = self.free.pop(0)
+            self.rows[row] = words
+            enter(self.slots, self.rows, row)
+            self.twin[words] = row
+
+    def check(self, known: Words) -> None:
+        assert {words: self.find(words) for words in known} == {
+            words: self.twin.get(words, -1) for words in known
+        }
+        assert sorted(self.slots[self.slots != 0].tolist()) == sorted(
+            row + 1 for row in self.twin.values()
+        )
+
+
+@given(choices=st.lists(st.integers(0, 14), max_size=60))
+def test_an_index_of_colliding_ids_is_a_dict(colliding: Words, choices: list[int]) -> None:
+    index = Indexed(SLOTS, ROWS)
+    for choice in choices:
+        index.toggle(colliding[choice])
+        index.check(colliding)
+
+
+@given(
+    words=st.lists(st.tuples(*[st.integers(0, 2**64 - 1)] * 2), unique=True, max_size=40),
+    more=st.integers(0, 30),
+)
+def test_what_an_index_holds_is_found_in_the_larger_one(words: Words, more: int) -> None:
+    index = Indexed(slots_for(len(words)), len(words))
+    for one in words:
+        index.toggle(one)
+    for one in words[::3]:
+        index.toggle(one)
+    larger = empty_slots(slots_for(len(words) + more))
+    reindex(index.slots, larger, index.rows)
+    index.slots = larger
+    index.check(words)
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(1, 2**32 - 1))
+def test_a_search_begins_at_a_slot(hi: int, lo: int, count: int) -> None:
+    assert 0 <= home(np.uint64(hi), np.uint64(lo), count) < count
+
+
+def test_ids_that_differ_in_a_few_bits_spread_over_all_slots() -> None:
+    for high, low in [(1, 0), (0, 1), (2**32, 0), (0, 2**32), (2**58, 0), (0, 2**58)]:
+        homes = {int(home(np.uint64(high * n), np.uint64(low * n), 16)) for n in range(64)}
+        assert len(homes) > 10, (high, low)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2**64 - 1)] * 2), unique=True, min_size=2))
+def test_equal_words_alone_mix_alike(words: Words) -> None:
+    made = [int(mixed_word(np.uint64(hi), np.uint64(lo))) for hi, lo in words]
+    assert made == [int(mixed_word(np.uint64(hi), np.uint64(lo))) for hi, lo in words]
+    assert len(set(made)) == len(words)
+
+
+def test_an_entry_may_move_back_to_where_the_search_for_it_still_passes() -> None:
+    for count in range(2, 7):
+        for gap, slot, origin in itertools.product(range(count), repeat=3):
+            if gap == slot:
+                continue
+            passed = [(origin + step) % count for step in range((slot - origin) % count)]
+            assert bool(may_fill(gap, slot, origin)) is (gap in passed), (count, gap, slot, origin)
+
+
+@pytest.mark.parametrize(("slot", "after"), [(0, 1), (9, 10), (10, 0)])
+def test_the_first_slot_follows_the_last(slot: int, after: int) -> None:
+    assert slot_after(slot, SLOTS) == after
+
+
+def test_an_index_is_at_most_three_quarters_full() -> None:
+    for rows in [0, 1, 2, 11, 12, 13, 255, 256, 1000, 999_999, 10**8]:
+        assert slots_for(rows) > rows
+        assert rows * 4 <= slots_for(rows) * 3
