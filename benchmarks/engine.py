@@ -1,10 +1,10 @@
 """The engine alone against the loop that most would write, in one run.
 
 The loop: parse each record with upb, read five fields of each span in Python, put each record
-into RocksDB under a key of its own (trace id and offset, so
-that a trace can be read back), without write-ahead log. The engine: `Sampler.submit` with four policies, blocks in
-RocksDB, decisions and emissions made. Both see the same records; CPU time of the whole process,
-RocksDB's threads included; the two take turns, and the spread over the rounds is printed.
+into RocksDB under a key of its own (trace id and offset, so that a trace can be read back) without
+write-ahead log. The engine: `Sampler.submit` with four policies, blocks in RocksDB, decisions and
+emissions made. Both see the same records; CPU time of the whole process, RocksDB's threads
+included; the two take turns, and the spread over the rounds is printed.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
-from rocksdict import DBCompressionType, Options, Rdict, WriteOptions
 from rich.console import Console
 from rich.table import Table
+from rocksdict import DBCompressionType, Options, Rdict, WriteOptions
 
 from benchmarks.records import FOUR_SPANS, ONE_SPAN, Shape, batches, template
 from streamsampler.policies import PolicySet, load_policy_set

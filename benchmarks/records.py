@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 from streamsampler.spans.columns import Bytes, Int64s, UInt64s
 from streamsampler.spans.records import RecordBatch
@@ -52,13 +52,13 @@ def _template(shape: Shape, padding: int) -> bytes:
     scope = resource.scope_spans.add()
     scope.scope.name = "opentelemetry.instrumentation.flask"
     for number in range(shape.spans_per_record):
-        span = scope.spans.add(name=f"POST /cart/{number}", kind=2)
+        span = scope.spans.add(name=f"POST /cart/{number}", kind=Span.SPAN_KIND_SERVER)
         span.trace_id = b"\xf1" * 16
         span.span_id = bytes([0xA0 + number]) * 8
         span.parent_span_id = bytes([0xB0 + number]) * 8
         span.start_time_unix_nano = 0xC0C0C0C0C0C0C000 + number
         span.end_time_unix_nano = 0xD0D0D0D0D0D0D000 + number
-        span.status.code = 1
+        span.status.code = Status.STATUS_CODE_OK
         for key, value in _SPAN.items():
             span.attributes.add(key=key).value.string_value = value
         span.attributes.add(key="note").value.string_value = "x" * padding

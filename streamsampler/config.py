@@ -164,6 +164,8 @@ class Settings(BaseSettings):
         allowed_skew_ms: A record's timestamp counts as at most the wall clock plus this.
         policies_file: The policy set to use while the policies topic holds none.
         startup_timeout_ms: How long a broker may take to answer before the command gives up.
+        stop_timeout_ms: How long a worker that was told to stop waits for brokers that do not
+            answer, before it leaves without a commit; within the 30 s that Kubernetes gives.
     """
 
     model_config = SettingsConfigDict(
@@ -187,6 +189,7 @@ class Settings(BaseSettings):
     limits: Bounds = Bounds()
     policies_file: Path | None = None
     startup_timeout_ms: Positive = 15_000
+    stop_timeout_ms: Positive = 20_000
     log: Log = Log()
 
     @property

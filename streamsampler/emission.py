@@ -6,13 +6,15 @@ record that holds spans of other traces, or duplicates, is taken apart and writt
 Hot: a copy of each kept byte; the rest is per kept trace.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
 from streamsampler.outcome import Emission
 from streamsampler.spans.columns import Booleans, Int64s, Rows
-from streamsampler.spans.payload import select_spans
+from streamsampler.spans.payload import Identity, select_spans
 from streamsampler.spans.records import Headers, RecordBatch
 from streamsampler.store.shelf import Found, Shelf
 
@@ -44,10 +46,8 @@ def kept_traces(
     for place, end in enumerate(ends.tolist()):
         trace_id = words[16 * place : 16 * place + 16]
         headers = _headers(found.headers, start, end)
-        parts = _whole(found, start, end, most_bytes)
-        if not found.whole[start:end].all():
-            parts = _selected(found, start, end, trace_id)
-        for value, spans in parts:
+        cut = _whole if found.whole[start:end].all() else partial(_selected, trace_id)
+        for value, spans in cut(found, _cuts(found.bounds, start, end, most_bytes)):
             yield Emission(partition, trace_id, value, headers, spans, late=False)
         start = end
 
@@ -62,27 +62,34 @@ def _distinct(records: Int64s, spans: Int64s) -> tuple[Int64s, Int64s]:
     return records[first], np.searchsorted(traces[first], np.arange(len(spans)), "right")
 
 
-def _whole(found: Found, start: int, end: int, most_bytes: int) -> list[tuple[bytes, int]]:
-    bounds, spans = found.bounds, found.spans
-    if bounds[end] - bounds[start] <= most_bytes:
-        value = found.body[bounds[start] : bounds[end]].tobytes()
-        return [(value, int(spans[start:end].sum()))]
-    parts: list[tuple[bytes, int]] = []
+def _cuts(bounds: Int64s, start: int, end: int, most_bytes: int) -> list[slice]:
+    """Cut a trace's records into parts of no more bytes than one value may have."""
+    parts = []
     while start < end:
-        cut = int(np.searchsorted(bounds, bounds[start] + most_bytes, "right")) - 1
-        cut = min(max(cut, start + 1), end)
-        value = found.body[bounds[start] : bounds[cut]].tobytes()
-        parts.append((value, int(spans[start:cut].sum())))
-        start = cut
+        stop = int(np.searchsorted(bounds, bounds[start] + most_bytes, "right")) - 1
+        stop = min(max(stop, start + 1), end)
+        parts.append(slice(start, stop))
+        start = stop
     return parts
 
 
-def _selected(found: Found, start: int, end: int, trace_id: bytes) -> list[tuple[bytes, int]]:
-    bounds = found.bounds
-    values = [
-        found.body[bounds[record] : bounds[record + 1]].tobytes() for record in range(start, end)
-    ]
-    return [select_spans(values, trace_id)]
+def _whole(found: Found, parts: list[slice]) -> Iterator[tuple[bytes, int]]:
+    """Records that are the trace's alone, joined as they are."""
+    for part in parts:
+        value = found.body[found.bounds[part.start] : found.bounds[part.stop]].tobytes()
+        yield value, int(found.spans[part].sum())
+
+
+def _selected(trace_id: bytes, found: Found, parts: list[slice]) -> Iterator[tuple[bytes, int]]:
+    """The trace's spans out of records that hold others too, or duplicates."""
+    seen: set[Identity] = set()
+    for part in parts:
+        edges = itertools.pairwise(found.bounds[part.start : part.stop + 1].tolist())
+        value, spans = select_spans(
+            [found.body[first:last].tobytes() for first, last in edges], trace_id, seen
+        )
+        if spans:
+            yield value, spans
 
 
 def _headers(headers: Mapping[int, Headers], start: int, end: int) -> Headers:
@@ -129,6 +136,6 @@ def late_spans(batch: RecordBatch, records: Rows, late: Rows) -> Iterator[Emissi
         if count != records[record]["spans"]:
             value, _ = select_spans([value], trace_id)
         yield Emission(
-            int(batch.partitions[record]), trace_id, value, tuple(batch.headers[record] or ()),
-            count, late=True,
+            int(batch.partitions[record]), trace_id, value,
+            tuple(dict.fromkeys(batch.headers[record] or ())), count, late=True,
         )  # fmt: skip

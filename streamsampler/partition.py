@@ -10,6 +10,7 @@ from streamsampler.policies import Verdicts
 from streamsampler.policies.compiled import DROPPED, NOT_SAMPLED, SAMPLED
 from streamsampler.policies.matching import Matches
 from streamsampler.spans.columns import Bytes, Int32s, Int64s, Rows, UInt64s
+from streamsampler.spans.randomness import read_randomness
 from streamsampler.spans.records import Headers, RecordBatch
 from streamsampler.spans.scan import Scan
 from streamsampler.store.shelf import Shelf
@@ -21,20 +22,58 @@ _ERROR_STATUS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Fates:
-    """What became of the spans of a batch, as the fold says.
+class BatchColumns:
+    """What is known of a batch by the time it is folded, and what the fold finds.
 
     Attributes:
+        batch: The batch.
+        scan: Its columns.
+        matches: What the predicates say of its spans.
+        ranks: int32[tenants], the tenants' order by name.
+        randomness: uint64[spans], R where a tracestate states it.
         fates: uint8[spans], one of fold.BUFFERED to fold.REPLAYED.
         targets: int64[spans], the row that the fate speaks of.
         stored: int64[records], the number of each record to store, or -1.
         buffered: int32[records], buffered spans of each.
     """
 
+    batch: RecordBatch
+    scan: Scan
+    matches: Matches
+    ranks: Int32s
+    randomness: UInt64s
     fates: Bytes
     targets: Int64s
     stored: Int64s
     buffered: Int32s
+
+
+def batch_columns(batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32s) -> BatchColumns:
+    """Put together what is known of a batch, with room for what the fold finds.
+
+    Args:
+        batch: The batch.
+        scan: Its columns.
+        matches: What the predicates say of its spans.
+        ranks: int32[tenants], the tenants' order by name.
+
+    Returns:
+        The columns, nothing folded yet.
+    """
+    spans, records = len(scan.spans), len(batch)
+    randomness = np.empty(spans, np.uint64)
+    read_randomness(batch.buffer, scan.spans, randomness)
+    return BatchColumns(
+        batch=batch,
+        scan=scan,
+        matches=matches,
+        ranks=ranks,
+        randomness=randomness,
+        fates=np.empty(spans, np.uint8),
+        targets=np.empty(spans, np.int64),
+        stored=np.empty(records, np.int64),
+        buffered=np.empty(records, np.int32),
+    )
 
 
 @dataclass(slots=True)
@@ -46,7 +85,7 @@ class Partition:
         table: Its undecided traces.
         decided: Its past decisions.
         shelf: Its blocks.
-        settings: int64[5] for the fold.
+        settings: int64[6] for the fold.
         position: The offset behind the last record taken in.
         resumed_at: Records before it were taken in by an earlier owner.
         counts: What became of what it brought.
@@ -61,54 +100,44 @@ class Partition:
     resumed_at: int = 0
     counts: Counts = field(default_factory=Counts)
 
-    def fold(
-        self, batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32s,
-        randomness: UInt64s, run: slice, fates: Fates,
-    ) -> slice:  # fmt: skip
-        """Fold the partition's records of a batch and shelve those that must be stored.
+    def fold(self, columns: BatchColumns, run: slice) -> tuple[slice, slice]:
+        """Fold records of the partition and shelve those that must be stored.
 
         Args:
-            batch: The batch.
-            scan: Its columns.
-            matches: What the predicates say of its spans.
-            ranks: The tenants' order.
-            randomness: uint64[spans], R where a tracestate states it.
-            run: Which records of the batch are the partition's.
-            fates: Written for these.
+            columns: The batch.
+            run: Which of its records are the partition's and not folded yet.
 
         Returns:
-            Which spans of the batch are the partition's.
+            Which records were folded, from the run's first on, and which spans of the batch are
+            theirs. Where not all were, what is due must be decided before the rest.
 
         Raises:
             StoreError: A block could not be written.
         """
-        records = scan.records[run]
-        held = records[records["spans"] > 0]
-        first = int(held[0]["first_span"]) if len(held) else 0
-        spans = slice(first, first + int(held["spans"].sum()))
-        reserve(self.table, spans.stop - spans.start)
-        table, decided = self.table, self.decided
-        fold_records(
+        scan, batch, table, decided = columns.scan, columns.batch, self.table, self.decided
+        reserve(table, int(scan.records["spans"][run].sum()))
+        stop = fold_records(
             scan.spans, scan.records, batch.offsets, batch.times_ms, run.start, run.stop,
-            matches.matched, matches.tenants, ranks, randomness,
+            columns.matches.matched, columns.matches.tenants, columns.ranks, columns.randomness,
             table.rows, table.slots, table.entries, table.entry_slots, table.buckets,
             table.registers, decided.rows, decided.slots, self.settings,
-            fates.fates, fates.targets, fates.stored, fates.buffered,
+            columns.fates, columns.targets, columns.stored, columns.buffered,
         )  # fmt: skip
-        self._shelve(batch, records, run, fates)
-        self.position = int(batch.offsets[run.stop - 1]) + 1
-        return spans
+        folded = slice(run.start, int(stop))
+        if folded.stop > folded.start:
+            self._shelve(columns, folded)
+            self.position = int(batch.offsets[folded.stop - 1]) + 1
+        return folded, _spans_of(scan.records[folded])
 
-    def _shelve(self, batch: RecordBatch, records: Rows, run: slice, fates: Fates) -> None:
-        chosen = run.start + np.flatnonzero(fates.stored[run] >= 0)
+    def _shelve(self, columns: BatchColumns, run: slice) -> None:
+        chosen = run.start + np.flatnonzero(columns.stored[run] >= 0)
         if not len(chosen):
             return
-        buffered = fates.buffered[chosen]
-        local = records[chosen - run.start]
-        whole = ((buffered == local["spans"]) & ~local["mixed"]).astype(np.uint8)
+        batch, buffered, records = columns.batch, columns.buffered[chosen], columns.scan.records
+        whole = (buffered == records["spans"][chosen]) & ~records["mixed"][chosen]
         self.shelf.append(
             batch.buffer, batch.bounds, chosen, batch.offsets[chosen], batch.times_ms[chosen],
-            whole, buffered, _present(batch.headers, chosen),
+            whole.astype(np.uint8), buffered, _present(batch.headers, chosen),
         )  # fmt: skip
 
     def count_spans(self, fates: Bytes) -> None:
@@ -176,6 +205,13 @@ class Partition:
         if self.table.live == 0:
             return Checkpoint(self.position, self.position, self.table.now_ms)
         return Checkpoint(self.table.low_watermark, self.position, self.table.oldest("first_ms"))
+
+
+def _spans_of(records: Rows) -> slice:
+    """Which spans of a batch belong to records that stand side by side."""
+    held = records[records["spans"] > 0]
+    first = int(held[0]["first_span"]) if len(held) else 0
+    return slice(first, first + int(held["spans"].sum()))
 
 
 def _present(headers: Sequence[Headers | None], chosen: Int64s) -> dict[int, Headers]:

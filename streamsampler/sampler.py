@@ -22,15 +22,15 @@ import numpy as np
 from streamsampler.emission import kept_traces, late_spans, repeated_in_record
 from streamsampler.estimates import NO_THRESHOLD, encode
 from streamsampler.outcome import Checkpoint, Counts, DeadLetter, Decision, Emission, Outcome
-from streamsampler.partition import Fates, Partition
+from streamsampler.partition import BatchColumns, Partition, batch_columns
 from streamsampler.policies import DueTraces, PolicySet, TenantNumbers, Verdicts, compile_policies
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.matching import Matcher
 from streamsampler.spans.columns import Booleans, Bytes, Int64s, Rows, UInt64s
 from streamsampler.spans.keys import KEYLESS, MISMATCH, check_keys
-from streamsampler.spans.randomness import NO_RANDOMNESS, read_randomness
+from streamsampler.spans.randomness import NO_RANDOMNESS
 from streamsampler.spans.records import Headers, RecordBatch
-from streamsampler.spans.scan import FAULTS, Scan, Scanner
+from streamsampler.spans.scan import FAULTS, Scanner
 from streamsampler.store import BlockStore, Shelf
 from streamsampler.traces.decided import VERDICTS, DecidedTraces, PastDecision
 from streamsampler.traces.due import all_rows, due_rows, forget, records_of
@@ -149,6 +149,7 @@ class Sampler:
                 limits.spans_per_trace,
                 limits.bytes_per_trace,
                 resumed_at,
+                policies.decision_ttl_ms,
             ],
             np.int64,
         )
@@ -178,35 +179,37 @@ class Sampler:
         passed = _other_signals(batch.headers)
         scan = self._scanner.scan(batch.buffer, batch.bounds, passed)
         matches = self._matcher.match(batch.buffer, scan, batch.headers)
-        randomness = np.empty(len(scan.spans), np.uint64)
-        read_randomness(batch.buffer, scan.spans, randomness)
+        columns = batch_columns(batch, scan, matches, self._matcher.ranks())
         keys = np.empty(len(batch), np.uint8)
         check_keys(batch.keys, batch.key_bounds, scan.records, scan.spans, keys)
-        fates = Fates(
-            np.empty(len(scan.spans), np.uint8),
-            np.empty(len(scan.spans), np.int64),
-            np.empty(len(batch), np.int64),
-            np.empty(len(batch), np.int32),
-        )
         outcome = Outcome([], [], [])
-        ranks = self._matcher.ranks()
         for run in _runs(batch):
             partition = self._partitions[int(batch.partitions[run.start])]
             outcome.dead_letters.extend(
                 _count_records(partition, batch, scan.records, keys, passed, run)
             )
-            spans = partition.fold(batch, scan, matches, ranks, randomness, run, fates)
-            partition.count_spans(fates.fates[spans])
-            late = spans.start + np.flatnonzero(fates.fates[spans] == LATE)
-            verdicts = partition.decided.rows["verdict"][fates.targets[late]]
-            self._follow(partition, batch, scan, late, verdicts, outcome)
-            due = due_rows(partition.table)
-            traces = partition.table.rows[due]
-            decision = self._decide(partition, due, "", outcome)
-            closed = spans.start + np.flatnonzero(fates.fates[spans] == CLOSED)
-            verdicts = _verdicts_of(traces, decision, scan.spans[closed])
-            self._follow(partition, batch, scan, closed, verdicts, outcome)
+            start = run.start
+            while start < run.stop:
+                start = self._take(partition, columns, slice(start, run.stop), outcome)
         return outcome
+
+    def _take(
+        self, partition: Partition, columns: BatchColumns, run: slice, outcome: Outcome
+    ) -> int:
+        """Fold records of one partition and decide what is due; tell the record to go on with."""
+        folded, spans = partition.fold(columns, run)
+        fates, targets, found = columns.fates[spans], columns.targets[spans], columns.scan.spans
+        partition.count_spans(fates)
+        late = np.flatnonzero(fates == LATE)
+        verdicts = partition.decided.rows["verdict"][targets[late]]
+        self._follow(partition, columns, found[spans.start + late], verdicts, outcome)
+        due = due_rows(partition.table)
+        traces = partition.table.rows[due]
+        decided = self._decide(partition, due, "", outcome)
+        closed = found[spans.start + np.flatnonzero(fates == CLOSED)]
+        verdicts = _verdicts_of(traces, decided, closed)
+        self._follow(partition, columns, closed, verdicts, outcome)
+        return int(folded.stop)
 
     def advance(self, partition: int, stream_time_ms: int) -> Outcome:
         """Move an idle partition's time on, and decide what has become due.
@@ -259,16 +262,22 @@ class Sampler:
         for partition in self._partitions.values():
             lengthen(partition.table, policies.decision_wait_ms)
             partition.settings = self._settings(partition.resumed_at)
-            partition.table.rows["matched"] = 0
-            partition.table.rows["tenant"] = 0
-            for block in partition.shelf.live_blocks():
-                scan = self._scanner.scan(block.body, block.bounds)
-                headers = [block.headers.get(record) for record in range(len(block))]
-                matches = self._matcher.match(block.body, scan, headers)
-                refold_spans(
-                    scan.spans, matches.matched, matches.tenants, self._matcher.ranks(),
-                    partition.table.rows, partition.table.slots,
-                )  # fmt: skip
+            self._match_again(partition)
+
+    def _match_again(self, partition: Partition) -> None:
+        """Ask the predicates anew of every buffered span."""
+        table = partition.table
+        table.rows["matched"] = 0
+        table.rows["tenant"] = 0
+        seen = np.zeros(len(table.entries), np.uint8)
+        for block in partition.shelf.live_blocks():
+            scan = self._scanner.scan(block.body, block.bounds)
+            headers = [block.headers.get(record) for record in range(len(block))]
+            matches = self._matcher.match(block.body, scan, headers)
+            refold_spans(
+                scan.spans, block.first, matches.matched, matches.tenants, self._matcher.ranks(),
+                table.rows, table.slots, table.entries, table.entry_slots, seen,
+            )  # fmt: skip
 
     def checkpoint(self, partition: int) -> Checkpoint:
         """Tell where a partition stands, for a commit.
@@ -357,19 +366,19 @@ class Sampler:
         return verdicts
 
     def _follow(
-        self, partition: Partition, batch: RecordBatch, scan: Scan, late: Int64s,
-        verdicts: Bytes, outcome: Outcome,
+        self, partition: Partition, columns: BatchColumns, late: Rows, verdicts: Bytes,
+        outcome: Outcome,
     ) -> None:  # fmt: skip
         """Let late spans follow their traces' verdicts."""
         if not len(late):
             return
-        repeated = repeated_in_record(scan.spans[late])
-        spans, verdicts = scan.spans[late[~repeated]], verdicts[~repeated]
+        repeated = repeated_in_record(late)
+        late, verdicts = late[~repeated], verdicts[~repeated]
         partition.counts.duplicates += int(repeated.sum())
-        partition.count_late(verdicts, spans["status"])
-        kept = spans[verdicts == SAMPLED]
+        partition.count_late(verdicts, late["status"])
+        kept = late[verdicts == SAMPLED]
         if len(kept):
-            outcome.emissions.extend(late_spans(batch, scan.records, kept))
+            outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept))
 
     def _decisions(
         self, partition: Partition, traces: Rows, verdicts: Verdicts, trigger: str

@@ -5,10 +5,10 @@ import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, Self, cast
 
 import click
 
@@ -69,6 +69,46 @@ class ReadBatch:
     places: Sequence[str]
 
 
+class WrittenFile:
+    """A text file that is written; owns it, and names it when the disk is full.
+
+    Gzip by a name that ends in ``.gz``, without a time in it, so that equal runs give equal bytes.
+
+    Args:
+        path: Where; what stands there is replaced.
+
+    Raises:
+        OSError: It cannot be opened; so do `write` and leaving the context, with its name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        raw: IO[bytes] = path.open("wb")
+        self._below = raw
+        if path.suffix == ".gz":
+            raw = cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="wb", mtime=0))
+        self._text = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Write lines, each with its line break."""
+        with self._named():
+            self._text.writelines(lines)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._named(), self._below:
+            self._text.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+
 @dataclass(slots=True)
 class Results:
     """Where a replay's outcomes go; owns no file, only writes to those it is given.
@@ -82,8 +122,8 @@ class Results:
         untranslated: Records that never reached the engine.
     """
 
-    kept: IO[str] | None = None
-    decisions: IO[str] | None = None
+    kept: WrittenFile | None = None
+    decisions: WrittenFile | None = None
     examples: Examples | None = None
     tally: Tally = field(default_factory=Tally)
     spans_written: int = 0
@@ -114,9 +154,9 @@ class Results:
             values.setdefault(emission.trace_id, []).append(emission.value)
             self.spans_written += emission.spans
         if self.kept is not None:
-            self.kept.writelines(trace_line(parts) + "\n" for parts in values.values())
+            self.kept.write(trace_line(parts) + "\n" for parts in values.values())
         if self.decisions is not None:
-            self.decisions.writelines(json.dumps(d.line()) + "\n" for d in outcome.decisions)
+            self.decisions.write(json.dumps(d.line()) + "\n" for d in outcome.decisions)
         if self.examples is not None:
             for decision in outcome.decisions:
                 self.examples.offer(decision, values.get(decision.trace_id, ()))
@@ -178,19 +218,24 @@ def replay(context: click.Context, /, format_name: str, **paths: Any) -> None:
 
 def _check_paths(paths: Mapping[str, Any]) -> None:
     """Refuse to write over what is read, or two results to one file."""
-    taken = {path.resolve(): "an input" for path in paths["inputs"]}
-    taken[paths["policies"].resolve()] = "the policy set"
+    taken = [(path, "an input") for path in paths["inputs"]]
+    taken.append((paths["policies"], "the policy set"))
     for name in ("output", "decisions", "report"):
         path = paths[name]
         if path is None:
             continue
-        if path.resolve() in taken:
-            raise click.UsageError(
-                f"--{name} {path} is {taken[path.resolve()]}: write to another file."
-            )
+        for other, what in taken:
+            if _same_file(path, other):
+                raise click.UsageError(f"--{name} {path} is {what}: write to another file.")
         if not path.resolve().parent.is_dir():
             raise click.UsageError(f"--{name} {path}: make the directory {path.parent} first.")
-        taken[path.resolve()] = f"what --{name} writes, too"
+        taken.append((path, f"what --{name} writes, too"))
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    # By what stands there as well as by name: a file may have a second name.
+    both = one.exists() and other.exists()
+    return one.resolve() == other.resolve() or (both and one.samefile(other))
 
 
 def _text(path: Path) -> str:
@@ -223,19 +268,16 @@ def _replay(policy_set: PolicySet, format_name: str, paths: Mapping[str, Any]) -
         counts = sampler.counts(_PARTITION) + _unreadable(results.untranslated)
         conserved = counts.conserved()
         if page is not None and results.examples is not None:
-            page.write(
-                report_page(
-                    Run(
-                        inputs=[str(path) for path in paths["inputs"]],
-                        policies=str(paths["policies"]),
-                        policy_version=policy_set.version,
-                        tally=results.tally,
-                        counts=counts,
-                        conserved=conserved,
-                        examples=results.examples.picked(),
-                    )
-                )
+            run = Run(
+                inputs=[str(path) for path in paths["inputs"]],
+                policies=str(paths["policies"]),
+                policy_version=policy_set.version,
+                tally=results.tally,
+                counts=counts,
+                conserved=conserved,
+                examples=results.examples.picked(),
             )
+            page.write([report_page(run)])
     console = result_console()
     console.print(verdict_table(results.tally, counts))
     if results.tally.bad_reasons:
@@ -309,15 +351,11 @@ def _batch(values: list[bytes], places: list[str], first: int) -> ReadBatch:
     return ReadBatch(records, places)
 
 
-def _open(resources: ExitStack, path: Path | None) -> IO[str] | None:
-    """Open a result to write; gzip by its name, without a time in it, so that it repeats."""
+def _open(resources: ExitStack, path: Path | None) -> WrittenFile | None:
     if path is None:
         return None
     try:
-        raw: IO[bytes] = resources.enter_context(path.open("wb"))
+        file = WrittenFile(path)
     except OSError as error:
         raise click.UsageError(f"{path} cannot be written: {error.strerror}.") from error
-    if path.suffix == ".gz":
-        packed = gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6, mtime=0)
-        raw = cast("IO[bytes]", resources.enter_context(packed))
-    return resources.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline="\n"))
+    return resources.enter_context(file)

@@ -1,6 +1,8 @@
 """Where Kafka clients are made: the properties that the guarantee rests on stand here, once."""
 
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -15,6 +17,8 @@ Properties = dict[str, Any]
 Client = TypeVar("Client")
 
 _log = structlog.get_logger("streamsampler.kafka")
+
+QUIET_SECONDS: Final = 30.0
 
 PRODUCER_DEFAULTS: Final[Mapping[str, str]] = {
     "client.id": "streamsampler",
@@ -167,25 +171,43 @@ def topic_partitions(settings: Settings, admin: AdminClient) -> dict[str, int]:
 
 
 def _made(kind: Callable[[Properties], Client], properties: Properties) -> Client:
+    log = _Log()
     try:
-        return kind({**properties, "logger": _LibrdkafkaLog(), "error_cb": _note_error})
+        return kind({**properties, "logger": log, "error_cb": log.note})
     except KafkaException as error:
         reason = error.args[0]
         text = reason.str() if isinstance(reason, KafkaError) else str(reason)
         raise ConfigError(f"kafka: librdkafka refuses the properties: {text}.") from error
 
 
-def _note_error(error: KafkaError) -> None:
-    _log.warning("kafka_trouble", code=error.name(), text=error.str(), fatal=error.fatal())
+class _Log:
+    """What a client says, in our log.
 
+    While a broker is away, a client says the same several times a second, and all of it at once
+    when it is next asked: of one kind, what comes within `QUIET_SECONDS` is left out.
+    """
 
-class _LibrdkafkaLog:
-    """Takes librdkafka's log lines as `logging.Logger` would."""
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def _is_new(self, kind: str) -> bool:
+        now = time.monotonic()
+        new = now - self._last.get(kind, -math.inf) >= QUIET_SECONDS
+        if new:
+            self._last[kind] = now
+        return new
+
+    def note(self, error: KafkaError) -> None:
+        """Take an error, as librdkafka's `error_cb` does."""
+        if self._is_new(error.name()):
+            _log.warning("kafka_trouble", code=error.name(), text=error.str(), fatal=error.fatal())
 
     def log(self, level: int, _form: str, facility: str, client: str, text: str) -> None:
+        """Take a line, as `logging.Logger` does."""
         # All clients are given all properties; each says of every property that is not for it
         # that it will be ignored.
         if facility == "CONFWARN" and "will be ignored by this" in text:
             return
         write = _log.warning if level >= logging.WARNING else _log.debug
-        write("librdkafka", facility=facility, client=client, text=text)
+        if level < logging.WARNING or self._is_new(facility):
+            write("librdkafka", facility=facility, client=client, text=text)

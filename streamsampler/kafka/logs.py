@@ -25,6 +25,7 @@ def configure_logging(log: Log) -> None:
             logging.getLevelNamesMapping()[log.level.upper()]
         ),
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,

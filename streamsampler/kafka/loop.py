@@ -4,6 +4,7 @@ One thread does all. The callbacks of a rebalance run inside `consume`, so betwe
 and each batch is dealt with whole before the next call.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -135,7 +136,8 @@ class Worker:
         try:
             while not stop():
                 self._step()
-            self._commit(self._ownership.within(*ENGINE_STATES))
+            seconds = self._settings.stop_timeout_ms / 1000
+            self._commit(self._ownership.within(*ENGINE_STATES), seconds)
         except BaseException:
             self._failed = True
             raise
@@ -184,7 +186,7 @@ class Worker:
         for partition, stream_time_ms in self._idle.due(self._clock.monotonic_ms()):
             self._deliver(self._sampler.advance(partition, stream_time_ms), None)
 
-    def _commit(self, partitions: Collection[int]) -> None:
+    def _commit(self, partitions: Collection[int], seconds: float = math.inf) -> None:
         """Make what was done so far last.
 
         1. Every kept trace and dead letter written so far is acknowledged by the broker.
@@ -203,8 +205,9 @@ class Worker:
 
         Args:
             partitions: Of those that the engine holds.
+            seconds: How long 1 and 2 may take.
         """
-        self._links.outbox.settle()
+        self._links.outbox.settle(seconds)
         checkpoints = {p: self._sampler.checkpoint(p) for p in partitions}
         # On an idle partition only stream time moves on, which the next record would tell too.
         moved = {p: c for p, c in checkpoints.items() if self._committed.get(p) != _offsets(c)}

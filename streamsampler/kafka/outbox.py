@@ -1,5 +1,7 @@
 """What a worker writes, in the order that at-least-once rests on."""
 
+import math
+import time
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -66,13 +68,18 @@ class Outbox:
         self._producer.poll(0)
         self._raise_failure()
 
-    def settle(self) -> None:
+    def settle(self, seconds: float = math.inf) -> None:
         """Wait until the broker has acknowledged everything, decisions last.
 
+        Args:
+            seconds: How long to wait at most. Without it, each record still is acknowledged or
+                given up within message.timeout.ms.
+
         Raises:
-            FailStopError: Something was refused; nothing may be committed.
+            FailStopError: Something was refused or took too long; nothing may be committed.
         """
-        self._flush()
+        deadline = time.monotonic() + seconds
+        self._flush(deadline)
         decisions, self._decisions = self._decisions, []
         for decision in decisions:
             self._produce(
@@ -84,7 +91,7 @@ class Outbox:
                 timestamp=max(decision.decided_at_ms, 0),
             )
         if decisions:
-            self._flush()
+            self._flush(deadline)
 
     def _produce(self, topic: str, **record: Any) -> None:
         while True:
@@ -103,10 +110,14 @@ class Outbox:
         if error is not None and not self._failure:
             self._failure = _refusal(message.topic() or "", error)
 
-    def _flush(self) -> None:
-        # Each record is acknowledged or given up within message.timeout.ms, so this ends.
-        while self._producer.flush(WAIT_SECONDS):
+    def _flush(self, deadline: float) -> None:
+        while waiting := self._producer.flush(WAIT_SECONDS):
             self._raise_failure()
+            if time.monotonic() > deadline:
+                raise FailStopError(
+                    f"{waiting} records were not acknowledged in time. Nothing is committed past "
+                    "them; they are written again after the next start."
+                )
         self._raise_failure()
 
     def _raise_failure(self) -> None:

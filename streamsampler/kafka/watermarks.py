@@ -1,5 +1,6 @@
 """Reading partitions up to where they ended at a moment."""
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ def read_watermarks(
                     f"{topic}: no broker told its offsets: {reason.str()}."
                 ) from error
             time.sleep(RETRY_SECONDS)
+            # The client would go on asking the leader that it knows.
+            _ask_for_leaders(admin)
         else:
             return {p: Watermarks(beginnings[p], ends[p]) for p in partitions}
 
@@ -88,6 +91,12 @@ def _list_offsets(
         request_timeout=seconds,
     )
     return {place.partition: done.result().offset for place, done in pending.items()}
+
+
+def _ask_for_leaders(admin: AdminClient) -> None:
+    # It need not succeed: the next try says what is wrong.
+    with contextlib.suppress(KafkaException):
+        admin.list_topics(timeout=1)
 
 
 def _passes(error: KafkaError) -> bool:

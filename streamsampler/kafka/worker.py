@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 from confluent_kafka import KafkaException, Producer
+from structlog.contextvars import bound_contextvars
 
 from streamsampler import __version__
 from streamsampler.config import ConfigError, Settings
@@ -58,6 +59,7 @@ def run_worker(
     translate = find_translation(settings.input.format)
     try:
         with ExitStack() as opened:
+            opened.enter_context(bound_contextvars(worker=settings.worker_id))
             admin = make_admin(settings)
             existing = topic_partitions(settings, admin)
             check_topics(settings.topics, existing)
@@ -75,7 +77,7 @@ def run_worker(
             links = Links(make_group_consumer(settings), admin, outbox, topic, translate)
             worker = Worker(settings, policies, sampler, links, clock or Clock(), watch or Watch())
             worker.run(stop)
-            _log.info("worker_stopped", worker=settings.worker_id)
+            _log.info("worker_stopped")
     except KafkaException as error:
         raise FailStopError(f"the Kafka client failed: {error.args[0].str()}.") from error
     except StoreError as error:
@@ -86,7 +88,6 @@ def _log_start(settings: Settings) -> None:
     _log.info(
         "worker_starting",
         version=__version__,
-        worker=settings.worker_id,
         group=settings.group_id,
         group_protocol=settings.group_protocol,
         guarantee=settings.guarantee,

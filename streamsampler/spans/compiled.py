@@ -17,6 +17,7 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PACKAGE: Final = Path(__file__).parent.parent
+_config: Any = numba.config  # its stubs do not know the settings
 _ROOMS: Final = ("spans", "store", "traces")  # the folders that hold kernels
 
 
@@ -31,11 +32,11 @@ def _cache_folder() -> Path:
         for source in sorted((_PACKAGE / room).glob("*.py")):
             sources.update(source.read_bytes())
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    base = numba.config.CACHE_DIR or Path(home) / "streamsampler"
+    base = _config.CACHE_DIR or Path(home) / "streamsampler"
     return Path(base) / sources.hexdigest()[:16]
 
 
-numba.config.CACHE_DIR = str(_cache_folder())
+_config.CACHE_DIR = str(_cache_folder())
 
 _njit: Any = numba.njit  # its stubs do not know _nrt
 _FLAGS: Final = {"error_model": "numpy", "_nrt": False}

@@ -32,6 +32,9 @@ from streamsampler.spans.messages import (
     TracesData,
 )
 
+Identity = tuple[bytes, int, int]
+"""What tells a span from the others of its trace: its id, kind and start."""
+
 
 class MalformedPayloadError(ValueError):
     """Bytes that are no OTLP protobuf `TracesData`."""
@@ -178,7 +181,9 @@ def take_apart(value: bytes) -> RecordParts:
     return RecordParts(traces, tuple(resources))
 
 
-def put_together(records: Iterable[RecordParts], trace_id: bytes) -> tuple[bytes, int]:
+def put_together(
+    records: Iterable[RecordParts], trace_id: bytes, seen: set[Identity] | None = None
+) -> tuple[bytes, int]:
     """Write the spans of one trace as one record.
 
     A span that has the id, kind and start of one before it is a duplicate and left out; the same
@@ -188,6 +193,8 @@ def put_together(records: Iterable[RecordParts], trace_id: bytes) -> tuple[bytes
         records: The parts of the trace's records, in the order in which they came. They are
             copied from, not changed.
         trace_id: 16 bytes.
+        seen: Spans of the trace that were written before, which are duplicates here; those
+            written now are added. None: none were.
 
     Returns:
         The OTLP protobuf `TracesData` and its number of spans. Resources, scopes, schema URLs and
@@ -195,21 +202,22 @@ def put_together(records: Iterable[RecordParts], trace_id: bytes) -> tuple[bytes
         order. Equal arguments give equal bytes.
     """
     traces = new_traces()
-    seen: set[tuple[bytes, int, int]] = set()
+    seen = set() if seen is None else seen
+    earlier = len(seen)
     for record in records:
         before = len(seen)
         for resource in record.resources:
             _add_resource(traces, resource, trace_id, seen)
         if len(seen) > before:
             traces.MergeFrom(record.shell)
-    return traces.SerializeToString(deterministic=True), len(seen)
+    return traces.SerializeToString(deterministic=True), len(seen) - earlier
 
 
 def _add_resource(
     traces: TracesData,
     resource: ResourceParts,
     trace_id: bytes,
-    seen: set[tuple[bytes, int, int]],
+    seen: set[Identity],
 ) -> None:
     target: ResourceSpans | None = None
     for scope in resource.scopes:
@@ -227,7 +235,7 @@ def _add_resource(
 def _first_of_each(
     spans: Iterable[Span],
     trace_id: bytes,
-    seen: set[tuple[bytes, int, int]],
+    seen: set[Identity],
 ) -> list[Span]:
     """Find the trace's spans that are not yet in `seen`, and add them to it."""
     first = []
@@ -241,12 +249,15 @@ def _first_of_each(
     return first
 
 
-def select_spans(values: Sequence[bytes], trace_id: bytes) -> tuple[bytes, int]:
+def select_spans(
+    values: Sequence[bytes], trace_id: bytes, seen: set[Identity] | None = None
+) -> tuple[bytes, int]:
     """Cut one trace out of records, as `put_together` does.
 
     Args:
         values: OTLP protobuf `TracesData`, in the order in which they came.
         trace_id: 16 bytes.
+        seen: As for `put_together`.
 
     Returns:
         The OTLP protobuf `TracesData` with the trace's spans alone, and their number; no spans
@@ -255,4 +266,4 @@ def select_spans(values: Sequence[bytes], trace_id: bytes) -> tuple[bytes, int]:
     Raises:
         MalformedPayloadError: A value is no such message.
     """
-    return put_together(map(take_apart, values), trace_id)
+    return put_together(map(take_apart, values), trace_id, seen)

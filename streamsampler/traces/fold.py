@@ -15,7 +15,14 @@ from streamsampler.spans.columns import Bytes, Int32s, Int64s, Rows, UInt32s, UI
 from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.spans.records import NO_TIME
 from streamsampler.traces.index import find
-from streamsampler.traces.ledger import AWAITED, DUPLICATE, enter_parent, enter_span, mark_of
+from streamsampler.traces.ledger import (
+    AWAITED,
+    DUPLICATE,
+    enter_parent,
+    enter_span,
+    find_span,
+    mark_of,
+)
 from streamsampler.traces.table import (
     ERROR,
     LIMIT,
@@ -36,10 +43,11 @@ CLOSED: Final = 3  # its trace is due in this batch, it came too late; target: t
 REPLAYED: Final = 4  # it was dealt with before the partition was taken over
 
 # The fold's settings, an int64 array in this order.
-WAIT_MS, GRACE_MS, MOST_SPANS, MOST_BYTES, RESUMED_AT = range(5)
+WAIT_MS, GRACE_MS, MOST_SPANS, MOST_BYTES, RESUMED_AT, TTL_MS = range(6)
 
 _ERROR_STATUS: Final = 2
 _NS_PER_MS: Final = 1_000_000
+_MS_PER_SECOND: Final = 1000
 
 
 @inlined
@@ -50,6 +58,8 @@ def _deadline(row: Rows, now: Word, settings: Int64s) -> Word:
     names are here, and then waits no longer than `GRACE_MS` for a leaf that nobody names. Over a
     limit it is due at once.
     """
+    if row["spans"] >= settings[MOST_SPANS] or row["size"] >= settings[MOST_BYTES]:
+        row["flags"] |= LIMIT
     due = np.int64(row["first_ms"]) + settings[WAIT_MS]
     if (row["flags"] & ROOT) != 0 and row["missing"] == 0:
         due = min(due, now + settings[GRACE_MS])
@@ -93,16 +103,16 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
     rows: Rows, slots: UInt32s, entries: Rows, entry_slots: UInt32s, buckets: UInt32s,
     registers: Int64s, decided: Rows, decided_slots: UInt32s, settings: Int64s,
     fates: Bytes, targets: Int64s, stored: Int64s, buffered: Int32s,
-) -> None:  # fmt: skip
-    """Fold the records of one partition into its trace table.
+) -> Word:  # fmt: skip
+    """Fold records of one partition into its trace table, until all are or a verdict is due first.
 
     Args:
         spans: `SPAN` rows of the batch.
         records: `RECORD` rows of the batch.
         offsets: int64[records].
         times_ms: int64[records], or `NO_TIME`.
-        first: The partition's first record in the batch.
-        behind: The record behind its last.
+        first: The record of the batch to begin with.
+        behind: The record behind the partition's last.
         matched: uint64[spans], the predicates that each span matches.
         tenants: int32[spans], tenant numbers, 0: none.
         ranks: int32[tenants], their order by name: of several tenants in one trace the first by
@@ -116,20 +126,28 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
         registers: Counters.
         decided: `DECIDED` rows.
         decided_slots: Index of `decided`.
-        settings: int64[5], by the names above; below offset ``settings[RESUMED_AT]``, spans of
+        settings: int64[6], by the names above; below offset ``settings[RESUMED_AT]``, spans of
             decided traces were dealt with before.
         fates: uint8[spans], written: what became of each span.
         targets: int64[spans], written: the row that the fate speaks of.
         stored: int64[records], written: the number of each record that must be stored, or -1.
         buffered: int32[records], written: how many spans of each record are buffered.
+
+    Returns:
+        The record to go on with, once what is due has been decided and what is old forgotten; it
+        is `behind` when all are folded. Stream time has then moved on to that record's.
     """
+    began = registers[NOW] // _MS_PER_SECOND
     for record in range(first, behind):
         stored[record] = -1
         start = records[record]["first_span"]
         stop = start + records[record]["spans"]
-        time = _record_time(spans, records[record], times_ms[record])
-        registers[NOW] = max(registers[NOW], time)
-        now = registers[NOW]
+        now = max(registers[NOW], _record_time(spans, records[record], times_ms[record]))
+        registers[NOW] = now
+        # A verdict that is due in this round could be too old to be remembered by now.
+        if (now - settings[TTL_MS]) // _MS_PER_SECOND > began:
+            return record
+        decided_since = (now - settings[TTL_MS]) // _MS_PER_SECOND
         number = np.uint32(registers[NEXT_RECORD])
         taken = 0
         for at in range(start, stop):
@@ -137,7 +155,7 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
             row = find(slots, rows, span["trace_hi"], span["trace_lo"])
             if row < 0:
                 past = find(decided_slots, decided, span["trace_hi"], span["trace_lo"])
-                if past >= 0:
+                if past >= 0 and np.int64(decided[past]["second"]) >= decided_since:
                     fates[at] = REPLAYED if offsets[record] < settings[RESUMED_AT] else LATE
                     targets[at] = past
                     continue
@@ -176,33 +194,45 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
             _take_span(trace, span, matched[at], tenant, randomness[at])
             registers[SPANS] += 1
             registers[SIZE] += span["size"]
-            if trace["spans"] >= settings[MOST_SPANS] or trace["size"] >= settings[MOST_BYTES]:
-                trace["flags"] |= LIMIT
             postpone(rows, buckets, row, _deadline(trace, now, settings))
         if taken > 0:
             stored[record] = registers[NEXT_RECORD]
             registers[NEXT_RECORD] += 1
         buffered[record] = taken
+    return behind
 
 
 @kernel
 def refold_spans(
-    spans: Rows, matched: UInt64s, tenants: Int32s, ranks: Int32s, rows: Rows, slots: UInt32s
-) -> None:
+    spans: Rows, first: Word, matched: UInt64s, tenants: Int32s, ranks: Int32s,
+    rows: Rows, slots: UInt32s, entries: Rows, entry_slots: UInt32s, seen: Bytes,
+) -> None:  # fmt: skip
     """Tell the undecided traces what a new policy set says of spans that they have already.
 
     Args:
-        spans: `SPAN` rows of a stored block; those of decided traces are passed over.
+        spans: `SPAN` rows of a stored block. Those of decided traces are passed over, and
+            duplicates, which their traces do not have.
+        first: Number of the block's first record.
         matched: uint64[spans], the predicates that each matches.
         tenants: int32[spans], tenant numbers.
         ranks: int32[tenants], their order by name.
         rows: The trace table's rows, ``matched`` and ``tenant`` cleared.
         slots: Index of `rows`.
+        entries: Span ledger.
+        entry_slots: Index of `entries`.
+        seen: uint8[entries], zero before the first block; 1 for spans dealt with.
     """
     for at in range(len(spans)):
-        row = find(slots, rows, spans[at]["trace_hi"], spans[at]["trace_lo"])
+        span = spans[at]
+        row = find(slots, rows, span["trace_hi"], span["trace_lo"])
         if row < 0:
             continue
+        mark = mark_of(span["start"], span["kind"])
+        entry = find_span(entries, entry_slots, span["span_id"], row, mark)
+        record = np.uint32(first + np.int64(span["record"]))
+        if entry == 0 or entries[entry]["record"] != record or seen[entry] != 0:
+            continue
+        seen[entry] = 1
         rows[row]["matched"] |= matched[at]
         tenant = tenants[at]
         held = np.int64(rows[row]["tenant"])

@@ -149,6 +149,35 @@ def enter_parent(
 
 
 @inlined
+def find_span(entries: Rows, slots: UInt32s, span_id: Word, trace: Word, mark: Word) -> Word:
+    """Find a span that is here.
+
+    Args:
+        entries: `ENTRY` rows.
+        slots: The ledger's index.
+        span_id: uint64.
+        trace: Its trace's row.
+        mark: `mark_of` it.
+
+    Returns:
+        Its entry, or 0.
+    """
+    slot = _home(span_id, trace, len(slots))
+    found: Word = 0
+    while slots[slot] != 0:
+        entry = np.int64(slots[slot])
+        if (
+            entries[entry]["span_id"] == span_id
+            and entries[entry]["trace"] == trace
+            and entries[entry]["mark"] == mark
+        ):
+            found = entry
+            break
+        slot = slot_after(slot, len(slots))
+    return found
+
+
+@inlined
 def strike(entries: Rows, slots: UInt32s, registers: Int64s, head: Word) -> None:
     """Take all entries of a decided trace out.
 

@@ -18,13 +18,12 @@ from confluent_kafka import Consumer, TopicPartition
 from streamsampler.config import Settings
 from streamsampler.kafka.offsets import from_committed
 from streamsampler.kafka.policy_topic import publish_policy_set
-from streamsampler.policies import PolicySet
+from streamsampler.policies import PolicySet, load_policy_set
 from streamsampler.traffic import Expectation, Traffic, TrafficSettings, judge, write_topic
 from tests.integration.sampling import (
     PATIENCE_SECONDS,
     committed_offsets,
     decisions_of,
-    make_settings,
     make_topics,
     output_of,
     wait_until,
@@ -132,27 +131,33 @@ def kept(expected: Sequence[Expectation]) -> dict[str, Counter[bytes]]:
 
 
 def test_two_workers_do_with_twenty_thousand_traces_what_the_oracle_says(
-    kafka: str, prefix: str, tmp_path: Path
+    settings: Settings, config: Path
 ) -> None:
-    settings = make_settings(kafka, prefix, tmp_path)
-    config = tmp_path / "streamsampler.yaml"
-    config.write_text(settings.model_dump_json(exclude_none=True))
     make_topics(settings, 8)
-    policies = publish_policy_set(settings, POLICIES, "test")
+    policies = load_policy_set(POLICIES, "test")
     expected = shop_traffic(settings, policies, 20_000)
-    with running(config, "--workers", "2") as command:
+    # Without policies both wait, so that both begin at once; then the first to join takes all
+    # partitions, and hands half of them over in the midst of the traffic.
+    heartbeat = ("--set", "kafka.heartbeat.interval.ms=200")
+    with running(config, "--workers", "2", *heartbeat) as command:
+        command.wait_until(lambda: len(command.events("waiting_for_policies")) == 2, "two workers")
+        publish_policy_set(settings, POLICIES, "test")
         command.wait_until(lambda: sampled(settings, 8, 20_000), "20,000 traces")
-        command.wait_until(lambda: len(command.events("partitions_assigned")) >= 2, "two members")
         assert command.stop() == 0, command.text
         counts = command.events("partition_counts")
     assert {one["partition"] for one in counts} == set(range(8))
     assert all(one["conserved"] for one in counts)
-    fates = ("kept", "not_sampled", "dropped")
-    assert sum(one[fate] for one in counts for fate in fates) == sum(
-        one.on_time + one.late for one in expected
-    )
-    verdicts = {one.trace_id: (one.decision, one.policy) for one in decisions_of(settings)}
-    assert verdicts == {one.trace_id: (one.decision, one.policy) for one in expected}
+    decided: Counter[str] = Counter()
+    for one in counts:
+        decided[one["worker"]] += one["kept"] + one["not_sampled"] + one["dropped"]
+    assert len(decided) == 2
+    assert min(decided.values()) > 0
+    assert decided.total() == sum(one.on_time + one.late for one in expected)
+    verdicts = decisions_of(settings)
+    assert len(verdicts) == 20_000
+    assert {one.trace_id: (one.decision, one.policy) for one in verdicts} == {
+        one.trace_id: (one.decision, one.policy) for one in expected
+    }
     assert output_of(settings) == kept(expected)
 
 

@@ -144,7 +144,7 @@ def test_the_demo_ends_with_the_verdicts_the_law_and_a_waterfall(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
-    result = CliRunner().invoke(main, ["demo", "--traces", "150", "--seed", "1", "--no-color"])
+    result = CliRunner().invoke(main, ["demo", "--traces", "1000", "--seed", "1", "--no-color"])
 
     assert result.exit_code == 0, result.output
     assert result.stderr == ""

@@ -1,8 +1,11 @@
 """`streamsampler replay`: files in, verdicts out, and every bad usage a sentence."""
 
 import base64
+import errno
 import gzip
+import io
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -210,7 +213,9 @@ def test_an_input_is_never_written_over(option: str, tmp_path: Path) -> None:
     source.write_bytes(b"")
     link = tmp_path / "link.jsonl"
     link.symlink_to(source)
-    for target in (source, link):
+    second_name = tmp_path / "second.jsonl"
+    second_name.hardlink_to(source)
+    for target in (source, link, second_name):
         result = replay(*POLICIES, "--input", source, option, target)
         assert result.exit_code == REFUSED
         assert "write to another file" in result.stderr
@@ -238,12 +243,29 @@ def test_bad_usage_is_a_sentence(words: tuple[object, ...], said: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_disk_that_is_full_is_a_sentence(tmp_path: Path) -> None:
-    full = Path("/dev/full")
-    if not full.is_char_device():  # no Linux
-        full = tmp_path
-    result = replay(*POLICIES, *INPUT, "--decisions", full)
-    assert result.exit_code in {FAILED, REFUSED}
+@pytest.mark.parametrize("option", ["--output", "--decisions", "--report"])
+def test_a_disk_that_is_full_is_a_sentence_with_the_file(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullDisk(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    target = tmp_path / "result"
+    opened = Path.open
+
+    def on_full_disk(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        return FullDisk() if path == target else opened(path, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", on_full_disk)
+
+    result = replay(*POLICIES, *INPUT, option, target)
+
+    assert result.exit_code == FAILED
+    assert f"Error: {target}: No space left on device." in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -83,3 +83,14 @@ def test_properties_of_the_other_client_are_not_warned_of() -> None:
         producer.poll(0)
         producer.close()
     assert [entry for entry in logs if "ignored" in str(entry)] == []
+
+
+def test_what_is_said_again_and_again_is_logged_once() -> None:
+    producer = make_producer(settings())  # nobody listens there
+    with capture_logs() as logs:
+        for _ in range(20):
+            producer.poll(0.05)
+        producer.close()
+    said = [(entry["event"], entry.get("facility") or entry["code"]) for entry in logs]
+    assert said
+    assert len(said) == len(set(said))

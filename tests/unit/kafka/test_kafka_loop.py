@@ -143,7 +143,7 @@ class Desk:
     def add(self, _outcome: Outcome, _reading: object) -> None:
         pass
 
-    def settle(self) -> None:
+    def settle(self, _seconds: float) -> None:
         if self.refuses:
             raise FailStopError("refused")
         self.journal.append(("settle",))

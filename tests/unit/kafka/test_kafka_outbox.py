@@ -29,6 +29,7 @@ class Broker:
         self.refuses: dict[str, int] = {}
         self.full = 0
         self.too_large = ""
+        self.away = False
         self._waiting: list[tuple[str, Callable[[KafkaError | None, Message], None]]] = []
 
     def produce(self, topic: str, on_delivery: Any, **record: Any) -> None:
@@ -44,6 +45,8 @@ class Broker:
         return 0
 
     def flush(self, _seconds: float) -> int:
+        if self.away:
+            return len(self._waiting)
         self.journal.append(("flush", {}))
         waiting, self._waiting = self._waiting, []
         for topic, delivered in waiting:
@@ -129,6 +132,16 @@ def test_a_full_queue_is_waited_for(outbox: Outbox, broker: Broker) -> None:
     broker.full = 3
     outbox.add(Outcome([KEPT], [], []))
     assert broker.order == [TOPICS.output]
+
+
+def test_a_broker_that_is_away_is_not_waited_for_beyond_the_time_given(
+    outbox: Outbox, broker: Broker
+) -> None:
+    broker.away = True
+    outbox.add(Outcome([KEPT], [DECIDED], []))
+    with pytest.raises(FailStopError, match="1 records were not acknowledged in time"):
+        outbox.settle(seconds=0)
+    assert TOPICS.decisions not in broker.order
 
 
 def test_a_kept_trace_has_its_id_in_hex_as_key_and_its_headers(

@@ -45,7 +45,8 @@ def record(
     data = new_traces()
     scope = data.resource_spans.add().scope_spans.add()
     for number in numbers:
-        span = scope.spans.add(trace_id=trace, span_id=number.to_bytes(8), name=b"x" * size)
+        span = scope.spans.add()
+        span.trace_id, span.span_id, span.name = trace, number.to_bytes(8), b"x" * size
         if parent:
             span.parent_span_id = parent.to_bytes(8)
         if error:
@@ -155,7 +156,9 @@ def test_an_error_that_comes_after_the_verdict_is_counted(engine: Engine) -> Non
 
 def test_a_large_trace_does_not_touch_the_others(engine: Engine) -> None:
     small = b"u" * 16
-    outcome = engine.submit([record(1, trace=small), record(1, 2), record(3) + record(2, trace=small)])
+    outcome = engine.submit(
+        [record(1, trace=small), record(1, 2), record(3) + record(2, trace=small)]
+    )
     assert [one.trace_id for one in outcome.decisions] == [TRACE]
     assert engine.sampler.counts(0).buffered == 2
     (decision,) = engine.sampler.finish().decisions
@@ -206,7 +209,9 @@ def test_records_without_a_time_have_that_of_their_largest_end(engine: Engine) -
     data = new_traces()
     scope = data.resource_spans.add().scope_spans.add()
     for number, end in ((1, 7_000_000_000), (2, 3_000_000_000)):
-        scope.spans.add(trace_id=TRACE, span_id=number.to_bytes(8), end_time_unix_nano=end)
+        span = scope.spans.add()
+        span.trace_id, span.span_id = TRACE, number.to_bytes(8)
+        span.end_time_unix_nano = end
     engine.submit([data.SerializeToString()], -1)
     assert engine.sampler.stream_time_ms(0) == 7000
 
@@ -243,9 +248,9 @@ def test_a_decision_is_forgotten_when_its_time_is_over(engine: Engine) -> None:
 def test_a_revoked_partition_is_forgotten_and_decides_nothing(engine: Engine) -> None:
     engine.submit([record(1)])
     sampler = engine.sampler
-    assert sampler.partitions == (0,)
+    assert list(sampler.partitions) == [0]
     sampler.revoke(0)
-    assert sampler.partitions == ()
+    assert list(sampler.partitions) == []
     assert sampler.finish() == Outcome([], [], [])
     sampler.assign(0)
     assert sampler.counts(0).spans_in == 0

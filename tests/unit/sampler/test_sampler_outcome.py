@@ -64,9 +64,9 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "a field more": (msgpack.packb([*FIELDS, 0]), "no decision"),
     "a number": (msgpack.packb(5), "no decision"),
     "nothing": (msgpack.packb(None), "no decision"),
-    "text": (b"sampled", ""),
-    "JSON": (json.dumps(DECISION.line()).encode(), ""),
-    "bytes behind": (DECISION.pack() + b"x", ""),
+    "text": (b"sampled", "."),
+    "JSON": (json.dumps(DECISION.line()).encode(), "."),
+    "bytes behind": (DECISION.pack() + b"x", "."),
 }  # fmt: skip
 
 

@@ -42,14 +42,14 @@ def span(
     """One record of one span; times in ns."""
     data = new_traces()
     group = data.resource_spans.add()
-    made = group.scope_spans.add().spans.add(
-        trace_id=trace, span_id=number.to_bytes(8), trace_state=state.encode(),
-        start_time_unix_nano=times[0], end_time_unix_nano=times[1],
-    )  # fmt: skip
+    made = group.scope_spans.add().spans.add()
+    made.trace_id, made.span_id, made.trace_state = trace, number.to_bytes(8), state.encode()
+    made.start_time_unix_nano, made.end_time_unix_nano = times
     made.status.code = status
     for target, pairs in ((made.attributes, attributes), (group.resource.attributes, resource)):
         for key, value in (pairs or {}).items():
-            pair = target.add(key=key.encode())
+            pair = target.add()
+            pair.key = key.encode()
             if isinstance(value, str):
                 pair.value.string_value = value.encode()
             else:
@@ -88,15 +88,16 @@ NOT_STRING = "type: string_attribute, string_attribute: {key: k, values: [v], in
 RULES: dict[str, tuple[str, list[bytes], bool]] = {
     "one error among many": (STATUS, [span(1), span(2, status=2), span(3, status=1)], True),
     "no error": (STATUS, [span(1), span(2, status=1)], False),
-    "exactly as slow": (LATENCY, [span(times=(0, 10 * MS))], True),
-    "a nanosecond short of a ms": (LATENCY, [span(times=(0, 10 * MS - 1))], False),
+    "exactly at the threshold": (LATENCY, [span(times=(0, 10 * MS))], False),
+    "a nanosecond slower": (LATENCY, [span(times=(0, 10 * MS + 1))], True),
     "slow over its spans": (
-        LATENCY, [span(1, times=(5 * MS, 6 * MS)), span(2, times=(14 * MS, 15 * MS))], True),
+        LATENCY, [span(1, times=(5 * MS, 6 * MS)), span(2, times=(15 * MS, 16 * MS))], True),
     "slow spans back to back": (
         LATENCY, [span(1, times=(0, 5 * MS)), span(2, times=(3 * MS, 9 * MS))], False),
     "ends before it starts": (LATENCY, [span(times=(50 * MS, 0))], False),
     "within the band": (BAND, [span(times=(0, 15 * MS))], True),
-    "above the band": (BAND, [span(times=(0, 21 * MS))], False),
+    "at the top of the band": (BAND, [span(times=(0, 20 * MS))], True),
+    "above the band": (BAND, [span(times=(0, 20 * MS + 1))], False),
     "an attribute of a span": (STRING, [span(1), span(2, attributes={"k": "v"})], True),
     "an attribute of a resource": (STRING, [span(1, resource={"k": "v"}), span(2)], True),
     "another value": (STRING, [span(attributes={"k": "vv"})], False),
@@ -158,9 +159,7 @@ def test_chance_is_a_function_of_the_trace_id(store: BlockStore, percentage: flo
     found = decided(store, policy_set(policy), [span(trace=trace) for trace in traces])
     limit = int(percentage / 100 * (2**64 - 1)) if percentage < 100 else 2**64
     assert {trace for trace in traces if found[trace].decision == "sampled"} == {
-        trace
-        for trace in traces
-        if percentage and _fnv(b"default-hash-seed" + trace) <= limit
+        trace for trace in traces if percentage and _fnv(b"default-hash-seed" + trace) <= limit
     }
     for one in found.values():
         assert one.threshold is None or percentage == 100
@@ -265,10 +264,8 @@ def test_of_several_tenants_the_first_by_bytes_counts(
 
 
 def test_a_tenant_that_is_no_text_is_shown_as_well_as_may_be(store: BlockStore) -> None:
-    data = new_traces()
-    made = data.resource_spans.add().scope_spans.add().spans.add(trace_id=TRACE, span_id=b"s" * 8)
-    made.attributes.add(key=b"tenant.id").value.string_value = b"caf\xe9"
-    assert verdict(store, policy_set(TENANT), [data.SerializeToString()]).tenant == "caf\ufffd"
+    value = span(attributes={"tenant.id": "cafe"}).replace(b"cafe", b"caf\xe9")
+    assert verdict(store, policy_set(TENANT), [value]).tenant == "caf\ufffd"
 
 
 def test_a_tenant_may_stand_in_a_header(store: BlockStore) -> None:

@@ -1,7 +1,7 @@
 """A set that replaces another: it decides all that is undecided, whatever came before it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,9 @@ def policy_set(policy: str, more: str = "") -> PolicySet:
 
 
 def on_key(key: str, more: str = "") -> PolicySet:
-    return policy_set(f"type: string_attribute, string_attribute: {{key: {key}, values: [v]}}", more)
+    return policy_set(
+        f"type: string_attribute, string_attribute: {{key: {key}, values: [v]}}", more
+    )
 
 
 NEVER = policy_set("type: latency, latency: {threshold_ms: 1000000}")
@@ -42,13 +44,16 @@ def span(
     attributes: dict[str, str] | None = None,
     resource: dict[str, str] | None = None,
 ) -> bytes:
+    """One record of one span, whose parent never comes."""
     data = new_traces()
     group = data.resource_spans.add()
-    made = group.scope_spans.add().spans.add(trace_id=trace, span_id=number.to_bytes(8))
+    made = group.scope_spans.add().spans.add()
+    made.trace_id, made.span_id, made.parent_span_id = trace, number.to_bytes(8), b"parent.."
     made.status.code = status
     for target, pairs in ((made.attributes, attributes), (group.resource.attributes, resource)):
         for key, value in (pairs or {}).items():
-            target.add(key=key.encode()).value.string_value = value.encode()
+            pair = target.add()
+            pair.key, pair.value.string_value = key.encode(), value.encode()
     return data.SerializeToString()
 
 
@@ -225,11 +230,7 @@ def test_a_trace_that_grows_waits_as_the_new_set_says(store: BlockStore) -> None
     engine = engine_of(store, NEVER)
     engine.submit(span(1))
     engine.sampler.use(policy_set("type: always_sample", ", decision_wait: 2s"))
-    data = new_traces()
-    data.resource_spans.add().scope_spans.add().spans.add(
-        trace_id=TRACE, span_id=b"x" * 8, parent_span_id=b"y" * 8
-    )
-    engine.submit(data.SerializeToString(), time_ms=1500)
+    engine.submit(span(2), time_ms=1500)
     engine.advance(2999)
     assert engine.decisions == {}
     engine.advance(3000)
@@ -240,11 +241,8 @@ def test_a_trace_that_grows_waits_as_the_new_set_says(store: BlockStore) -> None
 
 
 def test_a_set_that_cannot_be_compiled_changes_nothing(store: BlockStore) -> None:
-    many = ", ".join(
-        f"{{name: p{n}, type: string_attribute, string_attribute: {{key: k{n}, values: [v]}}}}"
-        for n in range(65)
-    )
-    too_many = load_policy_set(f"{{policies: [{many}]}}", "table")
+    policies = [replace(on_key(f"k{n}").policies[0], name=f"p{n}") for n in range(65)]
+    too_many = PolicySet(tuple(policies))
     engine = engine_of(store, on_key("a"))
     engine.submit(span(1, attributes={"a": "v"}))
     with pytest.raises(PolicyError):

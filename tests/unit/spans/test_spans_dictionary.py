@@ -52,8 +52,7 @@ def test_values_are_numbered_as_they_are_met(batches: list[list[Value]]) -> None
     twin: dict[bytes, int] = {}
     for values in batches:
         expected = [
-            NO_VALUE if value is None else twin.setdefault(value, len(twin) + 1)
-            for value in values
+            NO_VALUE if value is None else twin.setdefault(value, len(twin) + 1) for value in values
         ]
         assert encode(dictionary, values) == expected
         assert len(dictionary) == len(twin)

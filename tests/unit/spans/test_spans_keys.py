@@ -72,9 +72,9 @@ def test_no_key_can_agree_with_several_traces(key: bytes, verdict: int) -> None:
 
 def test_each_record_is_checked_against_its_own_spans() -> None:
     other = bytes(range(16))
-    assert check(
-        (KEY, [TRACE]), (KEY, []), (other.hex().encode(), [other] * 2), (KEY, [other]), (b"", [TRACE])
-    ) == [AGREES, AGREES, AGREES, MISMATCH, KEYLESS]  # fmt: skip
+    others = (other.hex().encode(), [other] * 2)
+    found = check((KEY, [TRACE]), (KEY, []), others, (KEY, [other]), (b"", [TRACE]))
+    assert found == [AGREES, AGREES, AGREES, MISMATCH, KEYLESS]
 
 
 def test_every_byte_of_an_id_is_spelled() -> None:

@@ -48,9 +48,10 @@ def test_what_is_joined_can_be_taken_out(rows: list[Row]) -> None:
 
 def test_the_columns_have_their_types_whatever_they_were() -> None:
     for batch in (batch_of([]), batch_of([(1, 2, NO_TIME, b"k", b"v", None)])):
-        types = [batch.partitions, batch.offsets, batch.times_ms, batch.buffer, batch.bounds]
-        assert [one.dtype for one in types] == [np.int32, np.int64, np.int64, np.uint8, np.int64]
-        assert (batch.keys.dtype, batch.key_bounds.dtype) == (np.uint8, np.int64)
+        assert batch.partitions.dtype == np.int32
+        assert batch.buffer.dtype == batch.keys.dtype == np.uint8
+        for column in (batch.offsets, batch.times_ms, batch.bounds, batch.key_bounds):
+            assert column.dtype == np.int64
         assert len(batch.bounds) == len(batch.key_bounds) == len(batch) + 1
 
 

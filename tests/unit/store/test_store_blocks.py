@@ -48,7 +48,9 @@ def fields(block: Block) -> list[object]:
 
 
 @given(blocks(), st.lists(st.integers(0, 240), max_size=3))
-def test_a_block_comes_back_as_it_was_however_its_body_is_cut(block: Block, cuts: list[int]) -> None:
+def test_a_block_comes_back_as_it_was_however_its_body_is_cut(
+    block: Block, cuts: list[int]
+) -> None:
     body = np.split(block.body, sorted(min(cut, len(block.body)) for cut in cuts))
     back = decode_block(encode_block(block, body))
     assert fields(back) == fields(block)
@@ -112,13 +114,13 @@ FOREIGN = [b"", b"\0", bytes(4), bytes(100), b"\xff" * 100, b"\x04\0\0\0abcd", b
 
 @pytest.mark.parametrize("value", FOREIGN)
 def test_foreign_bytes_are_refused(value: bytes) -> None:
-    with pytest.raises(ValueError, match="block header of .* bytes cannot be read"):
+    with pytest.raises(ValueError, match=r"block header of .* bytes cannot be read"):
         decode_block(value)
 
 
 @pytest.mark.parametrize("header", [[], [1], [1] * 9, [1] * 11, 5, "text", None, {1: 2}])
 def test_a_header_of_another_form_is_refused(header: object) -> None:
-    with pytest.raises(ValueError, match="block header of .* bytes cannot be read"):
+    with pytest.raises(ValueError, match=r"block header of .* bytes cannot be read"):
         decode_block(with_header(header))
 
 
@@ -128,3 +130,30 @@ def test_a_changed_byte_gives_a_block_or_a_refusal(data: st.DataObject) -> None:
     at = data.draw(st.integers(len(value) - 5, len(value) - 1))
     value[at] = data.draw(st.integers(0, 255))
     assert decode_block(bytes(value)).body.tobytes() == bytes(value[-5:])
+
+
+def damaged(place: int, part: object) -> bytes:
+    header = sample_header()
+    header[place] = part
+    return with_header(header)
+
+
+DAMAGE = {
+    "offsets are a number": (4, 5),
+    "offsets are cut": (4, b"123"),
+    "times are missing": (5, None),
+    "bounds are empty": (6, b""),
+    "headers are a list": (9, [1]),
+    "headers are nothing": (9, {0: None}),
+    "headers are no pairs": (9, {0: [1]}),
+}
+
+
+def test_a_header_written_again_is_read() -> None:
+    assert fields(decode_block(damaged(0, 1))) == fields(sample())
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_header_with_a_wrong_part_is_refused_in_words(name: str) -> None:
+    with pytest.raises(ValueError, match="block header of"):
+        decode_block(damaged(*DAMAGE[name]))

@@ -133,7 +133,7 @@ def test_a_path_that_is_a_file_is_refused(place: str, tmp_path: Path) -> None:
 
 def test_a_damaged_block_is_named(store: BlockStore) -> None:
     store.put(0, 3, b"no block")
-    with pytest.raises(StoreError, match="block 3 in .* is damaged: block header"):
+    with pytest.raises(StoreError, match=r"block 3 in .* is damaged: block header"):
         store.block(0, 3)
 
 
@@ -154,7 +154,12 @@ def test_the_blocks_kept_in_memory_are_bounded(tmp_path: Path) -> None:
         first = [store.block(0, number) for number in range(4)]
         # Room for two; the newest two are the ones kept.
         again = [store.block(0, number) for number in (3, 2, 1, 0)]
-        assert [a is b for a, b in zip(again, first[::-1], strict=True)] == [True, True, False, False]
+        assert [a is b for a, b in zip(again, first[::-1], strict=True)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
         assert [block.value(0) for block in again] == [bytes(100)] * 4
 
 

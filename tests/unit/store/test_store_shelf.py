@@ -78,9 +78,7 @@ class Shelved:
         wanted = [self.records[number] for number in numbers]
         bounds = found.bounds.tolist()
         assert len(bounds) == len(numbers) + 1
-        values = [
-            found.body[bounds[at] : bounds[at + 1]].tobytes() for at in range(len(numbers))
-        ]
+        values = [found.body[bounds[at] : bounds[at + 1]].tobytes() for at in range(len(numbers))]
         assert values == [record.value for record in wanted]
         assert found.whole.tolist() == [record.whole for record in wanted]
         assert found.spans.tolist() == [record.spans for record in wanted]

@@ -89,11 +89,14 @@ def test_fresh_decisions_are_remembered_until_their_time_or_room_is_over(
         assert_alike(decided, twin, range(number + 1))
 
 
-@given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 30), max_size=8)), max_size=30))
+@given(
+    st.sampled_from([1, 2, 3, 7, 1000]),
+    st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 30), max_size=8)), max_size=30),
+)
 def test_of_a_trace_that_is_known_the_first_decision_counts(
-    steps: list[tuple[bool, list[int]]],
+    most: int, steps: list[tuple[bool, list[int]]]
 ) -> None:
-    decided, twin = DecidedTraces(1000), Twin(1000)
+    decided, twin = DecidedTraces(most), Twin(most)
     for second, (forgets, numbers) in enumerate(steps, 1):
         if forgets:
             decided.forget(1000 * (second - len(numbers)))
@@ -116,7 +119,9 @@ def test_the_memory_grows_while_its_ring_is_wrapped() -> None:
     assert_alike(decided, twin, range(300, 10_000, 7))
 
 
-@pytest.mark.parametrize(("before_ms", "left"), [(0, 3), (1999, 3), (2000, 2), (3999, 1), (9000, 0)])
+@pytest.mark.parametrize(
+    ("before_ms", "left"), [(0, 3), (1999, 3), (2000, 2), (3999, 1), (9000, 0)]
+)
 def test_decisions_are_forgotten_by_whole_seconds(before_ms: int, left: int) -> None:
     decided = DecidedTraces(10)
     for second in (1, 2, 3):
@@ -142,3 +147,17 @@ def test_nothing_restored_is_nothing_remembered() -> None:
     decided = DecidedTraces(2)
     decided.restore([])
     assert len(decided) == 0
+
+
+def test_a_decision_that_is_none_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="perhaps"):
+        DecidedTraces(2).restore([PastDecision(trace_id(1), "perhaps", None, 0)])
+
+
+def test_a_known_trace_takes_no_room_in_a_full_memory() -> None:
+    decided, twin = DecidedTraces(2), Twin(2)
+    for second, number in enumerate([1, 2, 2, 1, 2], 1):
+        remember(decided, [number], second)
+        twin.remember([number], second)
+    assert_alike(decided, twin, range(4))
+    assert decided.forgotten_early == 0

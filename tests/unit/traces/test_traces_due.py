@@ -121,8 +121,8 @@ def test_each_trace_is_due_once_and_in_order(steps: list[Step], first_record: in
             case "span" if newest:
                 newest[chosen] = add_span(table, chosen, 10 + number)
             case "sooner" if newest:
-                due = min(int(table.rows[chosen]["due_ms"]), table.now_ms + 10 * size)
-                move(table.rows, table.buckets, chosen, due)
+                sooner = min(int(table.rows[chosen]["due_ms"]), table.now_ms + 10 * size)
+                move(table.rows, table.buckets, chosen, sooner)
             case _:
                 table.registers[NOW] += size * (4 if name == "time" else 1000)
         assert all_rows(table).tolist() == order(table, newest)

@@ -62,7 +62,7 @@ def trace_out(entries: Rows, slots: UInt32s, registers: Int64s, head: Word) -> N
 
 @pytest.fixture(scope="module")
 def ids() -> list[int]:
-    """Span ids that begin at the last slots in some trace, so that their chains run over the end."""
+    """Span ids that begin at the last slots in some trace, so that chains run over the end."""
     behind = SLOTS - 3
     found = [
         number
