@@ -117,6 +117,8 @@ def decode_block(value: bytes) -> Block:
     size = int.from_bytes(value[:_SIZE], "little")
     try:
         version, *parts = msgpack.unpackb(value[_SIZE : _SIZE + size], strict_map_key=False)
+        if version != _VERSION:
+            raise ValueError(f"block of version {version}, where {_VERSION} was expected")
         block = _block(parts, np.frombuffer(value, np.uint8, offset=_SIZE + size))
         body = int(block.bounds[-1])
     except (
@@ -127,8 +129,6 @@ def decode_block(value: bytes) -> Block:
         msgpack.UnpackException,
     ) as error:  # what msgpack, NumPy and unpacking raise of parts that are others than expected
         raise ValueError(f"block header of {size} bytes cannot be read: {error}") from error
-    if version != _VERSION:
-        raise ValueError(f"block of version {version}, where {_VERSION} was expected")
     if len(block.body) != body:
         raise ValueError(f"block body of {len(block.body)} bytes, {body} expected")
     return block

@@ -195,7 +195,7 @@ plain_data = st.recursive(
         st.none(),
         st.booleans(),
         st.integers(-(10**18), 10**18),
-        st.floats(allow_nan=False),
+        st.floats(allow_nan=False, allow_infinity=False),  # JSON has neither
         st.text(),
     ),
     lambda inner: st.one_of(
