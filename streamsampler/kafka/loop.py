@@ -4,7 +4,6 @@ One thread does all. The callbacks of a rebalance run inside `consume`, so betwe
 and each batch is dealt with whole before the next call.
 """
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -112,6 +111,8 @@ class Worker:
         self._next_commit_ms = 0
         self._keyless_said = 0
         self._next_reminder_ms = 0
+        self._stop: Callable[[], bool] = bool
+        self._stopped_at_ms: int | None = None
         self._failed = False
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -127,6 +128,7 @@ class Worker:
             KafkaException: The client failed.
             StoreError: The disk failed.
         """
+        self._stop = stop
         self._consumer.subscribe(
             [self._topic],
             on_assign=self._on_assign,
@@ -136,8 +138,7 @@ class Worker:
         try:
             while not stop():
                 self._step()
-            seconds = self._settings.stop_timeout_ms / 1000
-            self._commit(self._ownership.within(*ENGINE_STATES), seconds)
+            self._commit(self._ownership.within(*ENGINE_STATES))
         except BaseException:
             self._failed = True
             raise
@@ -186,7 +187,7 @@ class Worker:
         for partition, stream_time_ms in self._idle.due(self._clock.monotonic_ms()):
             self._deliver(self._sampler.advance(partition, stream_time_ms), None)
 
-    def _commit(self, partitions: Collection[int], seconds: float = math.inf) -> None:
+    def _commit(self, partitions: Collection[int]) -> None:
         """Make what was done so far last.
 
         1. Every kept trace and dead letter written so far is acknowledged by the broker.
@@ -205,9 +206,8 @@ class Worker:
 
         Args:
             partitions: Of those that the engine holds.
-            seconds: How long 1 and 2 may take.
         """
-        self._links.outbox.settle(seconds)
+        self._links.outbox.settle(self._overdue)
         checkpoints = {p: self._sampler.checkpoint(p) for p in partitions}
         # On an idle partition only stream time moves on, which the next record would tell too.
         moved = {p: c for p, c in checkpoints.items() if self._committed.get(p) != _offsets(c)}
@@ -243,6 +243,14 @@ class Worker:
                 mend="set partition_traces_by_id: true in the Collector's kafka exporter; without "
                 "it the spans of a trace are spread over partitions and decided on apart",
             )
+
+    def _overdue(self) -> bool:
+        """Whether a worker that was told to stop has waited long enough for its brokers."""
+        if not self._stop():
+            return False
+        now_ms = self._clock.monotonic_ms()
+        self._stopped_at_ms = self._stopped_at_ms or now_ms
+        return now_ms - self._stopped_at_ms > self._settings.stop_timeout_ms
 
     # A rebalance. The lists hold only what changes.
 

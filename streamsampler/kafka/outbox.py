@@ -1,7 +1,6 @@
 """What a worker writes, in the order that at-least-once rests on."""
 
-import math
-import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -68,18 +67,17 @@ class Outbox:
         self._producer.poll(0)
         self._raise_failure()
 
-    def settle(self, seconds: float = math.inf) -> None:
+    def settle(self, overdue: Callable[[], bool]) -> None:
         """Wait until the broker has acknowledged everything, decisions last.
 
         Args:
-            seconds: How long to wait at most. Without it, each record still is acknowledged or
-                given up within message.timeout.ms.
+            overdue: Asked while waiting; true: wait no longer. Without it, too, this ends: each
+                record is acknowledged or given up within message.timeout.ms.
 
         Raises:
             FailStopError: Something was refused or took too long; nothing may be committed.
         """
-        deadline = time.monotonic() + seconds
-        self._flush(deadline)
+        self._flush(overdue)
         decisions, self._decisions = self._decisions, []
         for decision in decisions:
             self._produce(
@@ -91,7 +89,7 @@ class Outbox:
                 timestamp=max(decision.decided_at_ms, 0),
             )
         if decisions:
-            self._flush(deadline)
+            self._flush(overdue)
 
     def _produce(self, topic: str, **record: Any) -> None:
         while True:
@@ -110,10 +108,10 @@ class Outbox:
         if error is not None and not self._failure:
             self._failure = _refusal(message.topic() or "", error)
 
-    def _flush(self, deadline: float) -> None:
+    def _flush(self, overdue: Callable[[], bool]) -> None:
         while waiting := self._producer.flush(WAIT_SECONDS):
             self._raise_failure()
-            if time.monotonic() > deadline:
+            if overdue():
                 raise FailStopError(
                     f"{waiting} records were not acknowledged in time. Nothing is committed past "
                     "them; they are written again after the next start."

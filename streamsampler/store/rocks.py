@@ -95,7 +95,9 @@ class BlockStore:
                 str(path), _options(self._settings), access_type=AccessType.read_write()
             )
         except Exception as error:  # rocksdict raises bare Exceptions with RocksDB's words
-            raise StoreError(f"cannot open the block store at {path}: {error}") from error
+            mend = " (another worker has it open: each needs a folder of its own)"
+            held = mend if "lock" in str(error).lower() else ""
+            raise StoreError(f"cannot open the block store at {path}: {error}{held}") from error
         self._write = cast("Any", WriteOptions())  # its stubs take properties for methods
         self._write.disable_wal = True
 
