@@ -345,7 +345,8 @@ class Sampler:
             return None
         table = partition.table
         traces = table.rows[rows]
-        verdicts = self._compiled.decide(_due_traces(partition.number, traces))
+        due = _due_traces(partition.number, traces)
+        verdicts = self._compiled.decide(due)
         records = records_of(table, rows)
         kept = verdicts.decision == SAMPLED
         outcome.emissions.extend(
@@ -358,7 +359,7 @@ class Sampler:
         partition.count_verdicts(traces, verdicts)
         partition.decided.forget(table.now_ms - self._policies.decision_ttl_ms)
         partition.decided.remember(
-            traces["id_hi"], traces["id_lo"], _decided_ms(traces, trigger, table.now_ms) // 1000,
+            due.id_hi, due.id_lo, _decided_ms(traces, trigger, table.now_ms) // 1000,
             verdicts.decision,
         )  # fmt: skip
         partition.shelf.release(records)

@@ -28,19 +28,16 @@ from streamsampler.report.spans import ShownSpan, spans_shown
 from streamsampler.report.tables import conservation_line, verdict_table
 from streamsampler.report.tally import tally_of
 from streamsampler.report.waterfall import Waterfall
-from streamsampler.sampler import Sampler
 from streamsampler.spans.payload import spans_of
-from streamsampler.spans.records import join
-from streamsampler.store import BlockStore, StoreSettings
 from streamsampler.traffic import (
     Expectation,
     TopicWrite,
     Traffic,
     TrafficSettings,
-    generate,
     judge,
     write_topic,
 )
+from streamsampler.warmup import compile_kernels
 
 MOST_TRACES: Final = 3_500
 """More, and a partition of the embedded broker, which keeps 5 MB, may let go of the oldest."""
@@ -56,7 +53,6 @@ STEPS: Final = (
 )
 _PATIENCE_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
-_WARM_UP_TRACES: Final = 30
 _BAD_RECORDS: Final = 5
 
 POLICIES: Final = """\
@@ -141,7 +137,7 @@ def demo(context: click.Context, /, *, traces: int, seed: int, no_color: bool) -
         steps.go("publishing the policies")
         policy_set = publish_policy_set(settings, POLICIES, "the demo's policies")
         steps.go("compiling the kernels (cached for the next time)")
-        _compile_kernels(policy_set, Path(directory) / "warm-up")
+        compile_kernels(policy_set, Path(directory) / "warm-up")
         steps.go("joining the consumer group")
         traffic = _traffic(traces, seed, policy_set)
         seen = _sample(settings, traffic, steps)
@@ -161,21 +157,6 @@ def _traffic(traces: int, seed: int, policy_set: PolicySet) -> Traffic:
     fitted = TrafficSettings(traces=traces, seed=seed, bad_records=_BAD_RECORDS).fitted(*windows)
     start_ms = time.time_ns() // 1_000_000 - fitted.duration_ms
     return Traffic(replace(fitted, start_ms=start_ms))
-
-
-def _compile_kernels(policy_set: PolicySet, path: Path) -> None:
-    """Sample a handful of traces beside Kafka: each kernel is compiled, or read from its cache."""
-    records = list(generate(TrafficSettings(traces=_WARM_UP_TRACES, duplicate_share=0.1)))
-    none = [None] * len(records)
-    with BlockStore(path, StoreSettings()) as store:
-        sampler = Sampler(policy_set, store)
-        sampler.assign(0)
-        values = [record.value for record in records]
-        times_ms = [record.time_ms for record in records]
-        sampler.submit(join([0] * len(records), range(len(records)), times_ms, none, values, none))
-        sampler.advance(0, max(times_ms) + policy_set.decision_wait_ms)
-        sampler.committed(0, sampler.checkpoint(0))
-        sampler.finish()
 
 
 def _sample(settings: Settings, traffic: Traffic, steps: Steps) -> Seen:

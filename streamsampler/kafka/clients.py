@@ -56,7 +56,12 @@ def group_properties(settings: Settings) -> Properties:
     Returns:
         librdkafka's properties.
     """
-    properties = {**reader_properties(settings), "group.protocol": settings.group_protocol}
+    properties = {
+        **reader_properties(settings),
+        "group.protocol": settings.group_protocol,
+        # Spans that are gone must not be passed over in silence.
+        "auto.offset.reset": "error",
+    }
     if settings.group_protocol == "classic":
         properties["partition.assignment.strategy"] = "cooperative-sticky"
     if settings.instance_id is not None:
@@ -79,8 +84,8 @@ def reader_properties(settings: Settings) -> Properties:
         "group.id": settings.group_id,  # librdkafka wants one even where no group is joined
         "enable.auto.commit": "false",
         "enable.auto.offset.store": "false",
-        # An offset that is gone must not be passed over in silence.
-        "auto.offset.reset": "error",
+        # Policies and past decisions: what is gone from their topics matters no more.
+        "auto.offset.reset": "earliest",
         "enable.partition.eof": "true",
     }
 

@@ -111,7 +111,7 @@ class Worker:
         self._next_commit_ms = 0
         self._keyless_said = 0
         self._next_reminder_ms = 0
-        self._stop: Callable[[], bool] = bool
+        self._stop: Callable[[], bool] = lambda: False
         self._stopped_at_ms: int | None = None
         self._failed = False
 

@@ -6,6 +6,7 @@ record beyond librdkafka's own message.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, cast
 
 import numpy as np
@@ -149,7 +150,8 @@ def read_messages(
 
 
 def _times_ms(messages: Sequence[Message], latest_ms: int) -> Int64s:
-    stamps = np.array([message.timestamp() for message in messages], np.int64).reshape(-1, 2)
+    pairs = chain.from_iterable([message.timestamp() for message in messages])
+    stamps = np.fromiter(pairs, np.int64, 2 * len(messages)).reshape(-1, 2)
     known = stamps[:, 0] != TIMESTAMP_NOT_AVAILABLE
     return np.where(known, np.minimum(stamps[:, 1], latest_ms), NO_TIME)
 

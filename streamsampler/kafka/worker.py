@@ -1,8 +1,10 @@
 """A worker from its settings: opens what it needs, runs the loop, closes everything."""
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -28,6 +30,7 @@ from streamsampler.policies.sentences import no_such_key
 from streamsampler.sampler import Limits, Sampler
 from streamsampler.spans.formats import FORMATS, Translate
 from streamsampler.store import BlockStore, StoreError, StoreSettings
+from streamsampler.warmup import compile_kernels
 
 __all__ = ["Watch", "run_worker"]
 
@@ -70,6 +73,7 @@ def run_worker(
             policies = _wait_for_policies(settings, topic, stop)
             if policies is None:
                 return
+            _compile(policies)
             producer = opened.enter_context(_open_producer(settings))
             store = opened.enter_context(BlockStore(settings.store.path, _memory(settings)))
             sampler = Sampler(policies, store, _limits(settings))
@@ -94,6 +98,12 @@ def _log_start(settings: Settings) -> None:
         input=settings.topics.input,
         output=settings.topics.output,
     )
+
+
+def _compile(policies: PolicySet) -> None:
+    """Compile while nobody waits: a member of the group must poll."""
+    with tempfile.TemporaryDirectory(prefix="streamsampler-") as folder:
+        compile_kernels(policies, Path(folder) / "blocks")
 
 
 def find_translation(name: str) -> Translate | None:

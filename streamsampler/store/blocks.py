@@ -117,8 +117,7 @@ def decode_block(value: bytes) -> Block:
     size = int.from_bytes(value[:_SIZE], "little")
     try:
         version, *parts = msgpack.unpackb(value[_SIZE : _SIZE + size], strict_map_key=False)
-        if version != _VERSION:
-            raise ValueError(f"block of version {version}, where {_VERSION} was expected")
+        _check_version(version)
         block = _block(parts, np.frombuffer(value, np.uint8, offset=_SIZE + size))
         body = int(block.bounds[-1])
     except (
@@ -132,6 +131,11 @@ def decode_block(value: bytes) -> Block:
     if len(block.body) != body:
         raise ValueError(f"block body of {len(block.body)} bytes, {body} expected")
     return block
+
+
+def _check_version(version: object) -> None:
+    if version != _VERSION:
+        raise ValueError(f"block of version {version}, where {_VERSION} was expected")
 
 
 def _block(parts: list[Any], body: Bytes) -> Block:

@@ -265,6 +265,7 @@ class Shelf:
     def _block(self, place: int) -> Block:
         if place == len(self._numbers):
             body = np.concatenate([_NOTHING, *self._open.parts])
+            body.setflags(write=False)  # as a block from the store, so that kernels see one type
             return self._open.block(self._partition, self._number, body)
         return self._store.block(self._partition, int(self._numbers[place]))
 

@@ -245,6 +245,28 @@ def test_two_workers_share_the_partitions_and_hand_them_over_without_loss(
     assert len(decisions_of(settings)) == 60
 
 
+def test_a_static_member_that_comes_back_moves_no_partitions(
+    settings: Settings, tmp_path: Path
+) -> None:
+    publish_policy_set(settings, ALL, "test")
+
+    def member(name: str) -> Settings:
+        store = settings.store.model_copy(update={"path": tmp_path / name})
+        return settings.model_copy(update={"instance_id": name, "store": store})
+
+    write(settings, settings.topics.input, map(trace, range(1, 31)))
+    with RunningWorker(member("pod-0")) as staying:
+        with RunningWorker(member("pod-1")) as leaving:
+            wait_until(lambda: len(staying.counts) + len(leaving.counts) == 3, "both to share")
+            wait_until(lambda: bool(leaving.counts and staying.counts), "both to have a share")
+            staying_with, left = set(staying.counts), set(leaving.counts)
+        assert staying_with | left == {0, 1, 2}
+        with RunningWorker(member("pod-1")) as returned:
+            returned.wait_until(lambda: set(returned.counts) == left, "its partitions again")
+            assert set(staying.counts) == staying_with
+            assert returned.conserved
+
+
 def test_an_offset_that_is_gone_stops_the_worker_in_words(settings: Settings) -> None:
     publish_policy_set(settings, ALL, "test")
     write(settings, settings.topics.input, [trace(3), trace(6)])

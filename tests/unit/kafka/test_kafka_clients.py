@@ -36,8 +36,9 @@ def test_the_guarantee_stands_above_them() -> None:
     given = settings(enable_auto_commit="true", auto_offset_reset="latest")
     for made in (group_properties(given), reader_properties(given)):
         assert made["enable.auto.commit"] == "false"
-        assert made["auto.offset.reset"] == "error"
         assert made["enable.partition.eof"] == "true"
+    assert group_properties(given)["auto.offset.reset"] == "error"
+    assert reader_properties(given)["auto.offset.reset"] == "earliest"
     assert producer_properties(given)["enable.idempotence"] == "true"
 
 

@@ -143,7 +143,8 @@ class Desk:
     def add(self, _outcome: Outcome, _reading: object) -> None:
         pass
 
-    def settle(self, _seconds: float) -> None:
+    def settle(self, overdue: Callable[[], bool]) -> None:
+        assert not overdue()
         if self.refuses:
             raise FailStopError("refused")
         self.journal.append(("settle",))
@@ -435,6 +436,24 @@ def test_a_stop_commits_and_leaves_and_decides_nothing(scene: Scene) -> None:
         "submit", "settle", "commit", "committed",  # told to stop
         "settle", "committed", "revoke", "close",  # and revoked by the close
     ]  # fmt: skip
+
+
+def test_a_stop_waits_for_brokers_that_are_away_only_so_long(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+
+    def away(overdue: Callable[[], bool]) -> None:
+        while not overdue():
+            scene.now_ms += 1_000
+            waited.append(scene.now_ms)
+        raise FailStopError("not acknowledged in time")
+
+    monkeypatch.setattr(scene.desk, "settle", away)
+    with pytest.raises(FailStopError):
+        scene.play(scene.wait(1))
+    assert waited[-1] - waited[0] == SETTINGS.stop_timeout_ms
+    assert scene.of("commit") == []
 
 
 def test_a_partition_read_to_its_end_moves_on_with_the_clock(scene: Scene) -> None:

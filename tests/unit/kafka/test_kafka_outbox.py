@@ -60,6 +60,10 @@ class Broker:
         return [topic for topic, _ in self.journal]
 
 
+def never() -> bool:
+    return False
+
+
 @pytest.fixture
 def broker() -> Broker:
     return Broker()
@@ -75,14 +79,14 @@ def test_a_decision_is_written_after_its_trace_is_acknowledged(
 ) -> None:
     outbox.add(Outcome([KEPT], [DECIDED], []))
     assert broker.order == [TOPICS.output]
-    outbox.settle()
+    outbox.settle(never)
     assert broker.order == [TOPICS.output, "flush", TOPICS.decisions, "flush"]
 
 
 def test_a_decision_is_written_once(outbox: Outbox, broker: Broker) -> None:
     outbox.add(Outcome([], [DECIDED], []))
-    outbox.settle()
-    outbox.settle()
+    outbox.settle(never)
+    outbox.settle(never)
     assert broker.order.count(TOPICS.decisions) == 1
 
 
@@ -92,7 +96,7 @@ def test_no_decision_is_written_for_a_trace_that_was_refused(
     broker.refuses[TOPICS.output] = KafkaError.TOPIC_AUTHORIZATION_FAILED
     outbox.add(Outcome([KEPT], [DECIDED], []))
     with pytest.raises(FailStopError, match="otlp_spans_sampled was not written: refused"):
-        outbox.settle()
+        outbox.settle(never)
     assert TOPICS.decisions not in broker.order
 
 
@@ -100,7 +104,7 @@ def test_a_refused_decision_stops_the_worker(outbox: Outbox, broker: Broker) -> 
     broker.refuses[TOPICS.decisions] = KafkaError._MSG_TIMED_OUT
     outbox.add(Outcome([], [DECIDED], []))
     with pytest.raises(FailStopError, match="Nothing is committed past it"):
-        outbox.settle()
+        outbox.settle(never)
 
 
 def test_after_a_refusal_nothing_goes_on(outbox: Outbox, broker: Broker) -> None:
@@ -122,7 +126,7 @@ def test_a_record_that_is_too_large_is_told_with_its_mend(
 
     def write() -> None:
         outbox.add(Outcome([KEPT], [], []))
-        outbox.settle()
+        outbox.settle(never)
 
     with pytest.raises(FailStopError, match=r"Raise the topic's max\.message\.bytes"):
         write()
@@ -140,7 +144,7 @@ def test_a_broker_that_is_away_is_not_waited_for_beyond_the_time_given(
     broker.away = True
     outbox.add(Outcome([KEPT], [DECIDED], []))
     with pytest.raises(FailStopError, match="1 records were not acknowledged in time"):
-        outbox.settle(seconds=0)
+        outbox.settle(lambda: True)
     assert TOPICS.decisions not in broker.order
 
 
@@ -160,7 +164,7 @@ def test_a_decision_goes_to_the_inputs_partition_with_its_stream_time(
     outbox: Outbox, broker: Broker
 ) -> None:
     outbox.add(Outcome([], [DECIDED], []))
-    outbox.settle()
+    outbox.settle(never)
     (record,) = [record for topic, record in broker.journal if topic == TOPICS.decisions]
     assert (record["partition"], record["key"], record["timestamp"]) == (2, TRACE, 1_234)
     assert Decision.unpack(2, TRACE, record["value"]) == DECIDED

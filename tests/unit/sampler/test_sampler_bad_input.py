@@ -144,6 +144,11 @@ DEAD: dict[str, tuple[bytes | None, str | None]] = {
         _span_of(ID, SPAN_ID, delimited(13, delimited(1, b"l" * 15))), "bad_link_id"),
     "a link to a span of 9 bytes": (
         _span_of(ID, SPAN_ID, delimited(13, delimited(2, b"l" * 9))), "bad_link_id"),
+    "a bad trace id behind a good one": (
+        _span_of(ID, SPAN_ID, delimited(1, b"short")), "bad_trace_id"),
+    "a bad span id behind a good one": (
+        _span_of(ID, SPAN_ID, delimited(2, b"short")), "bad_span_id"),
+    "an empty span id behind a good one": (_span_of(ID, SPAN_ID, delimited(2, b"")), "bad_span_id"),
     "a bad span behind a sound one": (in_span(b"") + _span_of(ID), "bad_span_id"),
     "a bad span before a sound one": (_span_of(ID) + in_span(b""), "bad_span_id"),
 }  # fmt: skip

@@ -177,16 +177,18 @@ def test_decided_traces_stay_decided(store: BlockStore) -> None:
     ],
 )
 @pytest.mark.parametrize("block_bytes", [1, 100_000])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_the_tenant_is_read_anew(
-    store: BlockStore, tenant: str, expected: str | None, block_bytes: int
+    store: BlockStore, tenant: str, expected: str | None, order: tuple[int, ...], block_bytes: int
 ) -> None:
     engine = engine_of(store, ALWAYS, block_bytes)
-    engine.submit(
+    values = [
         span(1, attributes={"tenant.id": "c"}),
         span(2, attributes={"tenant.id": "b"}, resource={"tenant.id": "a"}),
         span(3, attributes={"other": "o"}),
-        headers=[None, [("tenant.id", b"h")], None],
-    )
+    ]
+    headers: list[Headers | None] = [[("tenant.id", b"i")], [("tenant.id", b"h")], None]
+    engine.submit(*[values[one] for one in order], headers=[headers[one] for one in order])
     engine.sampler.use(policy_set("type: always_sample", f", tenant: {tenant}"))
     assert engine.finish()[TRACE].tenant == expected
 

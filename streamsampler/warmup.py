@@ -1,0 +1,75 @@
+"""Compiling before the first record: a pause of seconds belongs before joining the group.
+
+Numba compiles a kernel on its first call with given types, or reads it from its cache. Here every
+kernel is called once with the types of real traffic.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from streamsampler.policies import PolicySet
+from streamsampler.sampler import Sampler
+from streamsampler.spans.records import RecordBatch, join
+from streamsampler.store import BlockStore, StoreSettings
+
+_TRACES: Final = 1_500  # more than a new table has room for, so that growth is compiled too
+_LONG: Final = 10_000  # more than a new dictionary has room for
+_SMALL: Final = StoreSettings(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+
+
+def _record(first: int, traces: int, key: str, value: str) -> bytes:
+    data = TracesData()
+    resource = data.resource_spans.add()
+    resource.resource.attributes.add(key=key).value.string_value = value
+    scope = resource.scope_spans.add()
+    for number in range(first, first + traces):
+        scope.spans.add(
+            trace_id=number.to_bytes(16, "big"),
+            span_id=number.to_bytes(8, "big"),
+            parent_span_id=b"parent..",
+            trace_state="ot=rv:00000000000001",
+        )
+    return data.SerializeToString()
+
+
+def _batch(time_ms: int, first_offset: int, values: list[bytes]) -> RecordBatch:
+    count = len(values)
+    return join(
+        [0] * count,
+        range(first_offset, first_offset + count),
+        [time_ms] * count,
+        [b"0" * 32] * count,
+        values,
+        [None] * count,
+    )
+
+
+def compile_kernels(policies: PolicySet, folder: Path) -> None:
+    """Call every kernel once.
+
+    Args:
+        policies: The set to begin with.
+        folder: For a block store of its own; it must not be there yet.
+
+    Raises:
+        PolicyError: The set cannot be compiled.
+        StoreError: The folder cannot be written.
+    """
+    wait_ms, ttl_ms = policies.decision_wait_ms, policies.decision_ttl_ms
+    key = policies.tenant.key
+    with BlockStore(folder, _SMALL) as store:
+        sampler = Sampler(policies, store)
+        sampler.assign(0)
+        one = _record(1, 1, key, "a")
+        long = _record(1, _TRACES, key, "b" * _LONG)
+        # The second record holds duplicates alone and is left out between the two others.
+        sampler.submit(_batch(0, 0, [one, one, long]))
+        sampler.use(replace(policies, decision_wait_ms=2 * wait_ms))
+        sampler.submit(_batch(3 * wait_ms, 3, [_record(_TRACES + 1, 1, key, "b"), one]))
+        sampler.advance(0, 6 * wait_ms)
+        sampler.advance(0, 6 * wait_ms + 2 * ttl_ms)
+        sampler.committed(0, sampler.checkpoint(0))
+        sampler.finish()

@@ -1,0 +1,51 @@
+"""After the warm-up nothing is compiled any more: a member of the group must not pause."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import importlib, pkgutil, sys, tempfile
+from pathlib import Path
+
+import streamsampler
+from numba.core.registry import CPUDispatcher
+from streamsampler.policies import load_policy_set
+from streamsampler.sampler import PastDecision, Sampler
+from streamsampler.store import BlockStore
+from streamsampler.warmup import compile_kernels
+from tests.real_records import POLICIES, batch_of, real_records
+
+
+def signatures():
+    found = {}
+    for module in pkgutil.walk_packages(streamsampler.__path__, "streamsampler."):
+        if module.name.split(".")[1] in ("spans", "store", "traces"):
+            for name, value in vars(importlib.import_module(module.name)).items():
+                if isinstance(value, CPUDispatcher) and not value.targetoptions.get("inline"):
+                    found[name] = len(value.signatures)
+    return found
+
+
+policies = load_policy_set(POLICIES.read_text(), "policies.yaml")
+with tempfile.TemporaryDirectory() as folder:
+    compile_kernels(policies, Path(folder) / "warm-up")
+    warm = signatures()
+    with BlockStore(Path(folder) / "blocks") as store:
+        sampler = Sampler(policies, store)
+        for partition in range(12):
+            sampler.assign(partition, None, [PastDecision(bytes(range(16)), "sampled", None, 5)])
+        sampler.submit(batch_of(sorted(real_records(), key=lambda one: one.partition)))
+        sampler.use(policies)
+        sampler.finish()
+assert all(warm.values()), warm
+assert signatures() == warm, (warm, signatures())
+print(len(warm), "kernels")
+"""
+
+
+def test_the_warm_up_compiles_every_kernel_for_the_types_of_real_traffic() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, timeout=200
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.endswith("kernels\n")
