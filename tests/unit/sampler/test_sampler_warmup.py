@@ -21,7 +21,10 @@ def signatures():
     for module in pkgutil.walk_packages(streamsampler.__path__, "streamsampler."):
         if module.name.split(".")[1] in ("spans", "store", "traces"):
             for name, value in vars(importlib.import_module(module.name)).items():
-                if isinstance(value, CPUDispatcher) and not value.targetoptions.get("inline"):
+                entered = not name.startswith("_")  # others are called by kernels alone
+                if not isinstance(value, CPUDispatcher) or not entered:
+                    continue
+                if value.targetoptions.get("inline") != "always":
                     found[name] = len(value.signatures)
     return found
 
