@@ -53,16 +53,18 @@ def fetch_jars() -> Path:
     JARS.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix="lib-", dir=JARS.parent))
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
-    fetched = subprocess.run(
-        ["mvn", "-q", "-B", "-f", str(POM), *goal],
-        capture_output=True,
-        text=True,
-        timeout=DOWNLOAD_SECONDS,
-        check=False,
-    )
-    if fetched.returncode != 0:
+    try:
+        subprocess.run(
+            ["mvn", "-q", "-B", "-f", str(POM), *goal],
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_SECONDS,
+            check=True,
+        )
+    except subprocess.SubprocessError as error:
         shutil.rmtree(partial)
-        raise KafkaMissingError(f"Maven could not fetch Apache Kafka: {fetched.stdout[-500:]}")
+        said = error.stdout if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise KafkaMissingError(f"Maven could not fetch Apache Kafka: {said[-500:]}") from error
     (partial / "pom.sha256").write_text(wanted)
     shutil.rmtree(JARS, ignore_errors=True)
     partial.rename(JARS)

@@ -1,5 +1,6 @@
 """The topics that the sampler needs: which, with which settings, and what must fit together."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ FEW_PARTITIONS: Final = 4
 DAY_MS: Final = 24 * 60 * 60 * 1000
 LARGE_RECORD_BYTES: Final = 2_097_152
 """A record at the Collector's limit of 1 MB fits, with a dead letter's headers on top."""
+LOOK_SECONDS: Final = 0.05
 CLEANUP: Final = "cleanup.policy"
 RETENTION: Final = "retention.ms"
 
@@ -195,6 +197,7 @@ def _create(
         )
         for plan in plans
     ]
+    deadline = time.monotonic() + timeout
     pending = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)
     for name, done in pending.items():
         try:
@@ -204,6 +207,12 @@ def _create(
             if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue  # somebody else made it meanwhile
             raise FailStopError(f"topic {name} could not be created: {reason.str()}.") from error
+    # The controller has made them; brokers learn of it a moment later, and whoever runs the next
+    # command wants to see them.
+    while missing := {plan.name for plan in plans} - topic_partitions(settings, admin).keys():
+        if time.monotonic() > deadline:
+            raise FailStopError(f"the brokers do not know yet of {', '.join(sorted(missing))}.")
+        time.sleep(LOOK_SECONDS)
 
 
 def _read_configs(

@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 from streamsampler.cli import main
 from streamsampler.config import Settings
 from streamsampler.kafka.topics import create_topics
+from tests.integration.sampling import wait_until
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def admin(kafka: str) -> AdminClient:
 def make(admin: AdminClient, name: str, partitions: int, **config: str) -> None:
     properties = {key.replace("_", "."): value for key, value in config.items()}
     admin.create_topics([NewTopic(name, partitions, 1, config=properties)])[name].result()
+    wait_until(lambda: name in admin.list_topics(timeout=10).topics, "the topic")
 
 
 def config_of(admin: AdminClient, name: str) -> dict[str, str]:

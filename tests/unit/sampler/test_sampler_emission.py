@@ -198,6 +198,19 @@ def test_a_large_trace_is_cut_between_records(store: BlockStore, most_bytes: int
             assert len(emission.value) + len(first) > most_bytes
 
 
+@pytest.mark.parametrize("more", [record(1, 5), record(5) + record(1, trace=OTHER), record(1)])
+@pytest.mark.parametrize("most_bytes", [1, 700, 800, 2000])
+def test_a_large_trace_that_is_taken_apart_is_cut_too(
+    store: BlockStore, more: bytes, most_bytes: int
+) -> None:
+    values = [record(n, name=b"x" * 300) for n in (1, 2, 3, 4)]
+    sampler = sampler_of(store, Limits(max_record_bytes=most_bytes))
+    emissions = [one for one in kept(sampler, batch_of([*values, more])) if one.trace_id == TRACE]
+    numbers = [number for one in emissions for number, _, _ in identities(one)]
+    assert sorted(numbers) == [1, 2, 3, 4, *([5] if len(more) > len(record(1)) else [])]
+    assert all(len(one.value) <= most_bytes or one.spans == 1 for one in emissions)
+
+
 def test_every_part_of_a_cut_trace_has_its_headers(store: BlockStore) -> None:
     pairs = [("tenant", b"gold")]
     values = [record(n, name=b"x" * 100) for n in (1, 2, 3)]
@@ -257,6 +270,11 @@ def test_late_spans_come_out_as_they_came(store: BlockStore) -> None:
     assert emissions == [Emission(0, TRACE, value, (("a", b"1"),), 2, late=True)]
     counts = sampler.counts(0)
     assert (counts.late_sampled, counts.kept, counts.buffered) == (2, 3, 0)
+
+
+def test_headers_of_a_late_record_come_out_once_each(store: BlockStore) -> None:
+    _, (emission,) = late_after(store, [record(2)], [("a", b"1"), ("b", b""), ("a", b"1")])
+    assert emission.headers == (("a", b"1"), ("b", b""))
 
 
 def test_late_spans_of_a_mixed_record_come_out_alone(store: BlockStore) -> None:

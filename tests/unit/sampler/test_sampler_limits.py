@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamsampler.policies import load_policy_set
-from streamsampler.sampler import Limits, Outcome, Sampler
+from streamsampler.sampler import Decision, Limits, Outcome, Sampler
 from streamsampler.spans.payload import new_traces
 from streamsampler.spans.records import RecordBatch, join
 from streamsampler.store import BlockStore
@@ -240,6 +242,74 @@ def test_a_decision_is_forgotten_when_its_time_is_over(engine: Engine) -> None:
     engine.submit([record(5)], 1000 + TTL_MS + 1000)
     assert engine.sampler.counts(0).buffered == 1
     assert engine.sampler.counts(0).decisions_forgotten == 0
+
+
+A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
+FORGETFUL = load_policy_set(
+    """
+    decision_wait: 1s
+    decision_ttl: 1s
+    policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]
+    """,
+    "table",
+)
+Timed = list[tuple[int, bytes]]  # time, value
+
+
+def decided(store: BlockStore, batches: Sequence[Timed]) -> list[Decision]:
+    sampler = Sampler(FORGETFUL, store)
+    sampler.assign(0)
+    found = []
+    first = 0
+    for some in batches:
+        n = len(some)
+        times, values = [time for time, _ in some], [value for _, value in some]
+        offsets = range(first, first + n)
+        batch = join([0] * n, offsets, times, [None] * n, values, [None] * n)
+        found += sampler.submit(batch).decisions
+        first += n
+        assert sampler.counts(0).conserved()
+    return found + sampler.finish().decisions
+
+
+def test_a_decision_is_forgotten_wherever_batches_end(store: BlockStore) -> None:
+    records = [
+        (0, record(1, trace=A)),
+        (2000, record(1, trace=B)),  # A is decided
+        (9000, record(1, trace=C)),  # B is decided; A's decision is long past its time
+        (9000, record(2, trace=A, error=True)),
+    ]
+    one_by_one = decided(store, [[one] for one in records])
+    assert decided(store, [records]) == one_by_one
+    assert [one.trace_id for one in one_by_one].count(A) == 2
+
+
+@given(
+    st.integers(1, 25).flatmap(
+        lambda n: st.lists(
+            st.tuples(
+                st.sampled_from([0, 0, 1, 500, 1000, 2500]),
+                st.sampled_from([A, B, C]),
+                st.integers(1, 3),
+                st.booleans(),
+            ),
+            min_size=n,
+            max_size=n,
+        )
+    ),
+    st.integers(2, 25),
+)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_verdicts_do_not_depend_on_batches_when_decisions_are_forgotten(
+    store: BlockStore, steps: list[tuple[int, bytes, int, bool]], size: int
+) -> None:
+    now = 0
+    records = []
+    for pause, trace, number, error in steps:
+        now += pause
+        records.append((now, record(number, trace=trace, error=error)))
+    cuts = [records[at : at + size] for at in range(0, len(records), size)]
+    assert decided(store, cuts) == decided(store, [[one] for one in records])
 
 
 # Partitions.

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamsampler.policies import PolicyError, PolicySet, load_policy_set
 from streamsampler.sampler import Decision, Emission, Limits, Sampler
@@ -43,12 +45,13 @@ def span(
     status: int = 0,
     attributes: dict[str, str] | None = None,
     resource: dict[str, str] | None = None,
+    parent: bytes = b"parent..",
 ) -> bytes:
-    """One record of one span, whose parent never comes."""
+    """One record of one span, whose parent never comes unless it is none."""
     data = new_traces()
     group = data.resource_spans.add()
     made = group.scope_spans.add().spans.add()
-    made.trace_id, made.span_id, made.parent_span_id = trace, number.to_bytes(8), b"parent.."
+    made.trace_id, made.span_id, made.parent_span_id = trace, number.to_bytes(8), parent
     made.status.code = status
     for target, pairs in ((made.attributes, attributes), (group.resource.attributes, resource)):
         for key, value in (pairs or {}).items():
@@ -237,6 +240,87 @@ def test_a_trace_that_grows_waits_as_the_new_set_says(store: BlockStore) -> None
     assert engine.decisions == {}
     engine.advance(3000)
     assert engine.decisions[TRACE].decided_at_ms == 3000
+
+
+# The same set again.
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+@pytest.mark.parametrize(
+    "records",
+    [
+        [span(1), span(1, status=2) + span(2)],
+        [span(1), span(2) + span(1, status=2)],
+        [span(1) + span(1, status=2)],
+        [span(1), span(1, attributes={"tenant.id": "a"}) + span(2)],
+    ],
+)
+def test_a_duplicate_does_not_count(
+    store: BlockStore,
+    records: list[bytes],
+    renewed: bool,  # noqa: FBT001
+) -> None:
+    engine = engine_of(store, ERRORS)
+    for record in records:
+        engine.submit(record)
+        if renewed:
+            engine.sampler.use(ERRORS)
+    decision = engine.finish()[TRACE]
+    assert (decision.decision, decision.tenant) == ("not_sampled", None)
+
+
+def test_spans_of_a_forgotten_decision_do_not_count(store: BlockStore) -> None:
+    policies = policy_set(
+        "type: status_code, status_code: {status_codes: [ERROR]}",
+        ", decision_wait: 30s, completion_grace: 1s, decision_ttl: 1s",
+    )
+    engine = engine_of(store, policies, block_bytes=100_000)
+    # TRACE is complete with an error; OTHER, in the same block, waits for a parent.
+    engine.submit(span(1, status=2, parent=b""), span(1, OTHER), time_ms=0)
+    engine.advance(1000)
+    assert engine.decisions[TRACE].decision == "sampled"
+    # A third trace is decided, and the decision on the first forgotten.
+    engine.submit(span(1, b"v" * 16, parent=b""), time_ms=5000)
+    engine.advance(6000)
+    # It begins anew, without an error.
+    engine.submit(span(2), time_ms=6000)
+    engine.sampler.use(policies)
+    decisions = engine.finish()
+    assert decisions[TRACE].decision == decisions[OTHER].decision == "not_sampled"
+
+
+SPANS = [span(n, trace, status=s) for n in (1, 2, 3) for trace in (TRACE, OTHER) for s in (0, 2)]
+TENANTS = [
+    span(4, TRACE, attributes={"tenant.id": "b"}),
+    span(4, OTHER, resource={"tenant.id": "a"}),
+]
+
+
+@given(
+    st.integers(1, 20).flatmap(
+        lambda n: st.lists(
+            st.lists(st.sampled_from(SPANS + TENANTS), min_size=1, max_size=3),
+            min_size=n,
+            max_size=n,
+        )
+    ),
+    st.sets(st.integers(0, 19)),
+)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_set_that_replaces_itself_changes_nothing(
+    store: BlockStore, records: list[list[bytes]], renewals: set[int]
+) -> None:
+    once = engine_of(store, ERRORS)
+    for at, record in enumerate(records):
+        once.submit(b"".join(record), time_ms=1000 + 3000 * at)
+    expected = once.finish()
+    renewed = engine_of(store, ERRORS)
+    for at, record in enumerate(records):
+        renewed.submit(b"".join(record), time_ms=1000 + 3000 * at)
+        if at in renewals:
+            renewed.sampler.use(ERRORS)
+    assert renewed.finish() == expected
+    assert renewed.emissions == once.emissions
 
 
 # What goes wrong.

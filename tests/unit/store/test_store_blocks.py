@@ -109,6 +109,12 @@ def test_a_block_of_another_version_is_refused(version: object) -> None:
         decode_block(with_header([version, *sample_header()[1:]]))
 
 
+@pytest.mark.parametrize("parts", [[], ["a", "b"], list(range(20))])
+def test_a_version_with_another_layout_is_named(parts: list[object]) -> None:
+    with pytest.raises(ValueError, match="block of version 2, where 1 was expected"):
+        decode_block(with_header([2, *parts], b""))
+
+
 FOREIGN = [b"", b"\0", bytes(4), bytes(100), b"\xff" * 100, b"\x04\0\0\0abcd", b'{"json": true}']
 
 

@@ -1,6 +1,7 @@
 """The index from trace ids to rows, against a dict."""
 
 import itertools
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ IDS = np.dtype([("id_hi", np.uint64), ("id_lo", np.uint64)])
 SLOTS = 11
 ROWS = 8  # an index always keeps an empty slot
 Words = list[tuple[int, int]]
+Drawn = TypeVar("Drawn")
 
 
 @kernel
@@ -104,7 +106,12 @@ class Indexed:
         )
 
 
-@given(choices=st.lists(st.integers(0, 14), max_size=60))
+def of_any_length(step: st.SearchStrategy[Drawn], most: int) -> st.SearchStrategy[list[Drawn]]:
+    """Draw lists whose lengths are spread evenly; lists by themselves are mostly short."""
+    return st.integers(0, most).flatmap(lambda n: st.lists(step, min_size=n, max_size=n))
+
+
+@given(choices=of_any_length(st.integers(0, 14), 100))
 def test_an_index_of_colliding_ids_is_a_dict(colliding: Words, choices: list[int]) -> None:
     index = Indexed(SLOTS, ROWS)
     for choice in choices:

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from streamsampler.traces.ledger import (
     NEXT_ENTRY,
     enter_parent,
     enter_span,
+    find_span,
     mark_of,
     reindex_ledger,
     strike,
@@ -28,6 +30,7 @@ from streamsampler.traces.ledger import (
 TRACES = 3
 MOST_ENTRIES = 64
 SLOTS = slots_for(MOST_ENTRIES)
+Drawn = TypeVar("Drawn")
 
 
 @kernel
@@ -53,6 +56,11 @@ def parent_in(
     entries: Rows, slots: UInt32s, registers: Int64s, span_id: Word, trace: Word, head: Word
 ) -> tuple[Word, Word]:
     return enter_parent(entries, slots, registers, span_id, trace, head)
+
+
+@kernel
+def entry_of(entries: Rows, slots: UInt32s, span_id: Word, trace: Word, mark: Word) -> Word:
+    return find_span(entries, slots, span_id, trace, mark)
 
 
 @kernel
@@ -114,6 +122,11 @@ class Ledger:
         self.heads[trace] = 0
         self.twin[trace] = []
 
+    def find(self, trace: int, span_id: int, mark: int) -> int:
+        """The record of a span that is here, or -1."""
+        entry = entry_of(self.entries, self.slots, np.uint64(span_id), trace, np.uint32(mark))
+        return int(self.entries[entry]["record"]) if entry else -1
+
     def chain(self, entry: int) -> list[int]:
         found = []
         while entry:
@@ -134,15 +147,20 @@ class Ledger:
         assert sorted(flat + free) == list(range(1, int(self.registers[NEXT_ENTRY])))
 
 
+def of_any_length(step: st.SearchStrategy[Drawn], most: int) -> st.SearchStrategy[list[Drawn]]:
+    """Draw lists whose lengths are spread evenly; lists by themselves are mostly short."""
+    return st.integers(0, most).flatmap(lambda n: st.lists(step, min_size=n, max_size=n))
+
+
 Step = tuple[str, int, int, int]
-STEPS = st.lists(
+STEPS = of_any_length(
     st.tuples(
         st.sampled_from(["span", "span", "span", "parent", "parent", "strike"]),
         st.integers(0, TRACES - 1),
         st.integers(0, 7),
         st.integers(1, 2),
     ),
-    max_size=MOST_ENTRIES,
+    MOST_ENTRIES,
 )
 
 
@@ -156,6 +174,10 @@ def _run(ledger: Ledger, ids: list[int], steps: list[Step]) -> None:
             case _:
                 ledger.strike(trace)
         ledger.check()
+    for trace, held in enumerate(ledger.twin):
+        records = {(span_id, mark): record for span_id, mark, record in held}
+        for span_id, mark in itertools.product(ids, (1, 2)):
+            assert ledger.find(trace, span_id, mark) == records.get((span_id, mark), -1)
 
 
 @given(steps=STEPS)

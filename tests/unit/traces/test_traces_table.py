@@ -1,5 +1,7 @@
 """The trace table's two lists, walked in both directions after every step."""
 
+from typing import TypeVar
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,6 +30,7 @@ from streamsampler.traces.table import (
 )
 
 WAIT_MS = 1000
+Drawn = TypeVar("Drawn")
 
 
 @kernel
@@ -156,7 +159,12 @@ class Traced:
 STEPS = ["begin"] * 3 + ["forget", "forget", "postpone", "postpone", "time", "lengthen", "reserve"]
 
 
-@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 60)), max_size=60))
+def of_any_length(step: st.SearchStrategy[Drawn], most: int) -> st.SearchStrategy[list[Drawn]]:
+    """Draw lists whose lengths are spread evenly; lists by themselves are mostly short."""
+    return st.integers(0, most).flatmap(lambda n: st.lists(step, min_size=n, max_size=n))
+
+
+@given(of_any_length(st.tuples(st.sampled_from(STEPS), st.integers(0, 60)), 80))
 def test_rows_are_in_both_lists_or_free(steps: list[tuple[str, int]]) -> None:
     traced = Traced()
     for name, number in steps:

@@ -25,7 +25,7 @@ from streamsampler.store.shelf import copy_records
 from tests import otlp_records
 from tests.otlp_records import Tape
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDS, BATCH = 300, 25
 POLICIES = """
 decision_wait: 2s
