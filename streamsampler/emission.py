@@ -6,15 +6,13 @@ record that holds spans of other traces, or duplicates, is taken apart and writt
 Hot: a copy of each kept byte; the rest is per kept trace.
 """
 
-import itertools
 from collections.abc import Iterator, Mapping
-from functools import partial
 
 import numpy as np
 
 from streamsampler.outcome import Emission
 from streamsampler.spans.columns import Booleans, Int64s, Rows
-from streamsampler.spans.payload import Identity, select_spans
+from streamsampler.spans.payload import Identity, RecordParts, put_together, take_apart
 from streamsampler.spans.records import Headers, RecordBatch
 from streamsampler.store.shelf import Found, Shelf
 
@@ -41,13 +39,16 @@ def kept_traces(
         return
     numbers, ends = _distinct(records, traces["spans"].astype(np.int64))
     found = shelf.find(numbers)
+    apart: dict[int, RecordParts] = {}
     start = 0
     words = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
     for place, end in enumerate(ends.tolist()):
         trace_id = words[16 * place : 16 * place + 16]
         headers = _headers(found.headers, start, end)
-        cut = _whole if found.whole[start:end].all() else partial(_selected, trace_id)
-        for value, spans in cut(found, _cuts(found.bounds, start, end, most_bytes)):
+        parts = _cuts(found.bounds, start, end, most_bytes)
+        whole = found.whole[start:end].all()
+        made = _whole(found, parts) if whole else _selected(found, parts, numbers, trace_id, apart)
+        for value, spans in made:
             yield Emission(partition, trace_id, value, headers, spans, late=False)
         start = end
 
@@ -80,14 +81,22 @@ def _whole(found: Found, parts: list[slice]) -> Iterator[tuple[bytes, int]]:
         yield value, int(found.spans[part].sum())
 
 
-def _selected(trace_id: bytes, found: Found, parts: list[slice]) -> Iterator[tuple[bytes, int]]:
-    """The trace's spans out of records that hold others too, or duplicates."""
+def _selected(
+    found: Found, parts: list[slice], numbers: Int64s, trace_id: bytes,
+    apart: dict[int, RecordParts],
+) -> Iterator[tuple[bytes, int]]:  # fmt: skip
+    """The trace's spans out of records that hold others too, or duplicates.
+
+    A record of many traces is taken apart once, for the first of them, and kept in `apart`.
+    """
     seen: set[Identity] = set()
     for part in parts:
-        edges = itertools.pairwise(found.bounds[part.start : part.stop + 1].tolist())
-        value, spans = select_spans(
-            [found.body[first:last].tobytes() for first, last in edges], trace_id, seen
-        )
+        for record in range(part.start, part.stop):
+            if int(numbers[record]) not in apart:
+                first, last = found.bounds[record : record + 2].tolist()
+                apart[int(numbers[record])] = take_apart(found.body[first:last].tobytes())
+        records = [apart[number] for number in numbers[part].tolist()]
+        value, spans = put_together(records, trace_id, seen)
         if spans:
             yield value, spans
 
@@ -130,11 +139,14 @@ def late_spans(batch: RecordBatch, records: Rows, late: Rows) -> Iterator[Emissi
     """
     keys = np.stack([late["record"].astype(np.uint64), late["trace_hi"], late["trace_lo"]])
     groups, counts = np.unique(keys, axis=1, return_counts=True)
+    apart: tuple[int, RecordParts] | None = None
     for (record, hi, lo), count in zip(groups.T.tolist(), counts.tolist(), strict=True):
         trace_id = hi.to_bytes(8, "big") + lo.to_bytes(8, "big")
         value = batch.value(record)
         if count != records[record]["spans"]:
-            value, _ = select_spans([value], trace_id)
+            if apart is None or apart[0] != record:
+                apart = record, take_apart(value)
+            value, _ = put_together([apart[1]], trace_id)
         yield Emission(
             int(batch.partitions[record]), trace_id, value,
             tuple(dict.fromkeys(batch.headers[record] or ())), count, late=True,

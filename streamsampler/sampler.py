@@ -65,7 +65,9 @@ class Limits:
         bytes_per_trace: Likewise for so many bytes.
         block_bytes: A block is full when it holds so many bytes of records.
         max_record_bytes: The largest value of an emission; a larger trace comes in several.
-        decisions: How many past decisions a partition remembers.
+        decisions: How many past decisions a partition remembers. While there are more within
+            the time they are remembered for, which one a late span still finds depends on where
+            batches end; those that had to make room are counted.
     """
 
     spans_per_trace: int = 50_000

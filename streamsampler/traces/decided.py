@@ -86,17 +86,23 @@ class DecidedTraces:
         """Remember decisions read back from the decisions topic.
 
         Args:
-            decisions: In the order they were made.
+            decisions: In the order they were made; of two on one trace the last counts, as the
+                first had been forgotten when it was made.
 
         Raises:
             ValueError: A decision has a verdict that is none.
         """
-        words = np.frombuffer(b"".join(one.trace_id for one in decisions), ">u8")
+        latest: dict[bytes, PastDecision] = {}
+        for one in decisions:
+            latest.pop(one.trace_id, None)
+            latest[one.trace_id] = one
+        past = list(latest.values())
+        words = np.frombuffer(b"".join(latest), ">u8")
         self.remember(
             words[0::2].astype(np.uint64),
             words[1::2].astype(np.uint64),
-            np.array([one.decided_at_ms // 1000 for one in decisions], np.int64),
-            np.array([_verdict(one) for one in decisions], np.uint8),
+            np.array([one.decided_at_ms // 1000 for one in past], np.int64),
+            np.array([_verdict(one) for one in past], np.uint8),
         )
 
     def forget(self, before_ms: int) -> None:

@@ -79,18 +79,17 @@ def test_a_trace_decided_twice_is_not_decided_a_third_time_after_a_takeover(
     assert [one.trace_id for one in found] == [C, D]
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_verdicts_do_not_depend_on_batches_when_the_memory_is_full(
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_full_memory_of_decisions_is_counted_and_loses_no_span(
     store: BlockStore, size: int
 ) -> None:
     records = [(0, record(A, 1)), (1000, record(B, 1)), (2000, record(C, 1)), (2000, record(A, 2))]
-
-    def decided(batch_size: int) -> list[tuple[bytes, int]]:
-        sampler = Sampler(POLICIES, store, Limits(decisions=1))
-        sampler.assign(0)
-        found = []
-        for at in range(0, len(records), batch_size):
-            found += sampler.submit(batch_of(records[at : at + batch_size], at)).decisions
-        return [(one.trace_id, one.spans) for one in found + sampler.finish().decisions]
-
-    assert decided(size) == decided(len(records))
+    sampler = Sampler(POLICIES, store, Limits(decisions=1))
+    sampler.assign(0)
+    for at in range(0, len(records), size):
+        sampler.submit(batch_of(records[at : at + size], at))
+    sampler.finish()
+    counts = sampler.counts(0)
+    assert counts.decisions_forgotten > 0
+    assert counts.conserved()
+    assert counts.spans_in == len(records)
