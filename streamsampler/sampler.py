@@ -12,32 +12,31 @@ batch, its six stages in order:
 6. *Emit* (`emission`): the records of what is kept.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import Final, TypeVar
 
 import numpy as np
 
+from streamsampler.deciding import decided_ms, decisions_on, due_traces
 from streamsampler.emission import kept_traces, late_spans, repeated_in_record
-from streamsampler.estimates import NO_THRESHOLD, encode
+from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
 from streamsampler.outcome import Checkpoint, Counts, DeadLetter, Decision, Emission, Outcome
 from streamsampler.partition import BatchColumns, Partition, batch_columns
-from streamsampler.policies import DueTraces, PolicySet, TenantNumbers, Verdicts, compile_policies
+from streamsampler.policies import PolicySet, TenantNumbers, Verdicts, compile_policies
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.matching import Matcher
-from streamsampler.spans.columns import Booleans, Bytes, Int64s, Rows, UInt64s
-from streamsampler.spans.keys import KEYLESS, MISMATCH, check_keys
-from streamsampler.spans.randomness import NO_RANDOMNESS
-from streamsampler.spans.records import Headers, RecordBatch
-from streamsampler.spans.scan import FAULTS, Scanner
+from streamsampler.spans.columns import Bytes, Int64s, Rows
+from streamsampler.spans.keys import check_keys
+from streamsampler.spans.records import RecordBatch
+from streamsampler.spans.scan import Scanner
 from streamsampler.store import BlockStore, Shelf
-from streamsampler.traces.decided import VERDICTS, DecidedTraces, PastDecision
+from streamsampler.traces.decided import DecidedTraces, PastDecision
 from streamsampler.traces.due import all_rows, due_rows, forget, records_of
 from streamsampler.traces.fold import CLOSED, LATE, refold_spans
-from streamsampler.traces.table import ERROR, LIMIT, NOW, ROOT, lengthen, trace_table
+from streamsampler.traces.table import NOW, lengthen, trace_table
 
 __all__ = [
+    "SIGNAL_HEADER",
     "Checkpoint",
     "Counts",
     "DeadLetter",
@@ -48,12 +47,6 @@ __all__ = [
     "PastDecision",
     "Sampler",
 ]
-
-Value = TypeVar("Value")
-
-SIGNAL_HEADER: Final = "otelcol.signal"
-_R_BITS: Final = np.uint64((1 << 56) - 1)
-_MOST_NS: Final = np.uint64(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +171,17 @@ class Sampler:
             StoreError: The store cannot be written or read. What the batch has done to the
                 engine stays half done: its partitions must be revoked and assigned again.
         """
-        passed = _other_signals(batch.headers)
+        passed = other_signals(batch.headers)
         scan = self._scanner.scan(batch.buffer, batch.bounds, passed)
         matches = self._matcher.match(batch.buffer, scan, batch.headers)
         columns = batch_columns(batch, scan, matches, self._matcher.ranks())
         keys = np.empty(len(batch), np.uint8)
         check_keys(batch.keys, batch.key_bounds, scan.records, scan.spans, keys)
         outcome = Outcome([], [], [])
-        for run in _runs(batch):
+        for run in partition_runs(batch):
             partition = self._partitions[int(batch.partitions[run.start])]
             outcome.dead_letters.extend(
-                _count_records(partition, batch, scan.records, keys, passed, run)
+                count_records(partition, batch, scan.records, keys, passed, run)
             )
             start = run.start
             while start < run.stop:
@@ -347,7 +340,7 @@ class Sampler:
             return None
         table = partition.table
         traces = table.rows[rows]
-        due = _due_traces(partition.number, traces)
+        due = due_traces(partition.number, traces)
         verdicts = self._compiled.decide(due)
         records = records_of(table, rows)
         kept = verdicts.decision == SAMPLED
@@ -357,11 +350,16 @@ class Sampler:
                 records[np.repeat(kept, traces["spans"])], self._limits.max_record_bytes,
             )
         )  # fmt: skip
-        outcome.decisions.extend(self._decisions(partition, traces, verdicts, trigger))
+        outcome.decisions.extend(
+            decisions_on(
+                partition.number, traces, verdicts, self._policies, self._tenant_names(), trigger,
+                table.now_ms,
+            )
+        )  # fmt: skip
         partition.count_verdicts(traces, verdicts)
         partition.decided.forget(table.now_ms - self._policies.decision_ttl_ms)
         partition.decided.remember(
-            due.id_hi, due.id_lo, _decided_ms(traces, trigger, table.now_ms) // 1000,
+            due.id_hi, due.id_lo, decided_ms(traces, trigger, table.now_ms) // 1000,
             verdicts.decision,
         )  # fmt: skip
         partition.shelf.release(records)
@@ -383,104 +381,11 @@ class Sampler:
         if len(kept):
             outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept))
 
-    def _decisions(
-        self, partition: Partition, traces: Rows, verdicts: Verdicts, trigger: str
-    ) -> Iterator[Decision]:
-        count = len(traces)
-        names: list[str | None] = [policy.name for policy in self._policies.policies]
-        sampled = verdicts.decision == SAMPLED
-        stated = sampled & (verdicts.threshold != NO_THRESHOLD)
-        known = sampled & ~np.isnan(verdicts.adjusted)
-        columns = (
-            repeat(partition.number, count),
-            _trace_ids(traces),
-            map(VERDICTS.__getitem__, verdicts.decision.tolist()),
-            map([*names, None].__getitem__, verdicts.policy.tolist()),
-            repeat(trigger, count) if trigger else _triggers(traces, self._policies),
-            _where(stated, map(encode, verdicts.threshold[stated].tolist())),
-            _where(known, verdicts.adjusted[known].tolist()),
-            traces["spans"].tolist(),
-            traces["size"].tolist(),
-            _durations(traces).tolist(),
-            map(self._tenant_names().__getitem__, traces["tenant"].tolist()),
-            ((traces["flags"] & ERROR) != 0).tolist(),
-            _decided_ms(traces, trigger, partition.table.now_ms).tolist(),
-            traces["first_offset"].tolist(),
-            repeat(self._policies.version, count),
-        )
-        return map(Decision._make, zip(*columns, strict=True))
-
     def _tenant_names(self) -> list[str | None]:
         """The tenants by number; None for none."""
         for number in range(len(self._names), self._tenants.count):
             self._names.append(self._tenants.name(number).decode(errors="replace"))
         return self._names
-
-
-def _trace_ids(traces: Rows) -> list[bytes]:
-    words = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
-    return [words[at : at + 16] for at in range(0, len(words), 16)]
-
-
-def _where(chosen: Booleans, values: Iterable[Value]) -> list[Value | None]:
-    """The values at the chosen places, None elsewhere."""
-    made: list[Value | None] = [None] * len(chosen)
-    for place, value in zip(np.flatnonzero(chosen).tolist(), values, strict=True):
-        made[place] = value
-    return made
-
-
-def _runs(batch: RecordBatch) -> Iterator[slice]:
-    """The batch's partitions, one after the other."""
-    if len(batch):
-        cuts = np.flatnonzero(np.diff(batch.partitions)) + 1
-        edges = [0, *cuts.tolist(), len(batch)]
-        yield from map(slice, edges[:-1], edges[1:])
-
-
-def _other_signals(headers: Sequence[Headers | None]) -> Bytes:
-    """Which records say in a header that they are logs or metrics."""
-    passed = np.zeros(len(headers), np.uint8)
-    if any(headers):
-        for record, pairs in enumerate(headers):
-            for key, value in pairs or ():
-                if key == SIGNAL_HEADER and value != b"traces":
-                    passed[record] = 1
-    return passed
-
-
-def _count_records(
-    partition: Partition, batch: RecordBatch, records: Rows, keys: Bytes, passed: Bytes, run: slice
-) -> list[DeadLetter]:
-    """Count records, and find those that cannot be read.
-
-    Records that an earlier owner took in were counted and sent to the dead letters then.
-    """
-    new = batch.offsets[run] >= partition.resumed_at
-    fault = records["fault"][run]
-    sizes = np.diff(batch.bounds[run.start : run.stop + 1])
-    skipped = passed[run] != 0
-    empty = (sizes == 0) & ~skipped
-    bare = (records["spans"][run] == 0) & (fault == 0) & ~empty & ~skipped
-    dead = run.start + np.flatnonzero(((fault != 0) | empty) & new)
-    counts = partition.counts
-    counts.records += int(new.sum())
-    counts.records_keyless += int((new & (keys[run] == KEYLESS)).sum())
-    counts.records_key_mismatch += int((new & (keys[run] == MISMATCH)).sum())
-    counts.records_other_signal += int((new & skipped).sum())
-    counts.records_without_spans += int((new & bare).sum())
-    counts.records_dead += len(dead)
-    counts.dead_lettered += len(dead)
-    counts.spans_in += len(dead)
-    return [_dead_letter(records, record) for record in dead.tolist()]
-
-
-def _dead_letter(records: Rows, record: int) -> DeadLetter:
-    fault, at = int(records["fault"][record]), int(records["fault_at"][record])
-    if fault == 0:
-        return DeadLetter(record, "empty_value", "the record has no value")
-    reason = FAULTS[fault]
-    return DeadLetter(record, reason, f"{reason.replace('_', ' ')} before byte {at} of the value")
 
 
 def _verdicts_of(traces: Rows, verdicts: Verdicts | None, spans: Rows) -> Bytes:
@@ -498,45 +403,3 @@ def _verdicts_of(traces: Rows, verdicts: Verdicts | None, spans: Rows) -> Bytes:
     } if len(spans) else {}  # fmt: skip
     ids = zip(spans["trace_hi"].tolist(), spans["trace_lo"].tolist(), strict=True)
     return np.array([decided[one] for one in ids], np.uint8)
-
-
-def _durations(traces: Rows) -> Int64s:
-    """Largest end minus smallest start, ns; 0 where every span ends before it starts."""
-    longer = traces["end"] > traces["start"]
-    width = np.where(longer, traces["end"] - traces["start"], np.uint64(0))
-    return np.minimum(width, _MOST_NS).astype(np.int64)
-
-
-def _randomness(traces: Rows) -> UInt64s:
-    """R: what the tracestate says, or the low 56 bits of the trace id."""
-    stated = traces["randomness"] != np.uint64(NO_RANDOMNESS)
-    return np.where(stated, traces["randomness"], traces["id_lo"] & _R_BITS)
-
-
-def _due_traces(partition: int, traces: Rows) -> DueTraces:
-    return DueTraces(
-        id_hi=np.ascontiguousarray(traces["id_hi"]),
-        id_lo=np.ascontiguousarray(traces["id_lo"]),
-        duration_ns=_durations(traces),
-        spans=traces["spans"].astype(np.int64),
-        size_bytes=traces["size"].astype(np.int64),
-        matched=np.ascontiguousarray(traces["matched"]),
-        tenant=traces["tenant"].astype(np.int32),
-        randomness=_randomness(traces),
-        partition=np.full(len(traces), partition, np.int32),
-        due_ms=np.ascontiguousarray(traces["due_ms"]),
-    )
-
-
-def _decided_ms(traces: Rows, trigger: str, now_ms: int) -> Int64s:
-    """Stream time of each decision; at a shutdown it has not reached the deadlines."""
-    return np.full(len(traces), now_ms, np.int64) if trigger else traces["due_ms"]
-
-
-def _triggers(traces: Rows, policies: PolicySet) -> list[str]:
-    """What made each trace due."""
-    limit = (traces["flags"] & LIMIT) != 0
-    complete = ((traces["flags"] & ROOT) != 0) & (traces["missing"] == 0)
-    early = traces["due_ms"] < traces["first_ms"] + policies.decision_wait_ms
-    triggers = np.where(limit, "limit", np.where(complete & early, "complete", "timeout"))
-    return [str(trigger) for trigger in triggers.tolist()]

@@ -1,0 +1,140 @@
+"""Rows of traces to what the policies are asked, and their answers to decisions.
+
+Hot: NumPy over all due traces of a partition, and one tuple a decision.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from typing import TypeVar
+
+import numpy as np
+
+from streamsampler.estimates import NO_THRESHOLD, encode
+from streamsampler.outcome import Decision
+from streamsampler.policies import DueTraces, PolicySet, Verdicts
+from streamsampler.policies.compiled import SAMPLED
+from streamsampler.spans.columns import Booleans, Int64s, Rows, UInt64s
+from streamsampler.spans.randomness import NO_RANDOMNESS
+from streamsampler.traces.decided import VERDICTS
+from streamsampler.traces.table import ERROR, LIMIT, ROOT
+
+Value = TypeVar("Value")
+
+_R_BITS = np.uint64((1 << 56) - 1)
+_MOST_NS = np.uint64(np.iinfo(np.int64).max)
+
+
+def decisions_on(
+    partition: int, traces: Rows, verdicts: Verdicts, policies: PolicySet,
+    tenants: Sequence[str | None], trigger: str, now_ms: int,
+) -> Iterator[Decision]:  # fmt: skip
+    """Write verdicts down with what they rest on.
+
+    Args:
+        partition: The input partition.
+        traces: `TRACE` rows [n].
+        verdicts: On these.
+        policies: The set that gave them.
+        tenants: The tenants by number; None for none.
+        trigger: What made them due, where it was the same for all; else empty.
+        now_ms: Stream time.
+
+    Returns:
+        The decisions, in the order of the traces.
+    """
+    count = len(traces)
+    names: list[str | None] = [policy.name for policy in policies.policies]
+    sampled = verdicts.decision == SAMPLED
+    stated = sampled & (verdicts.threshold != NO_THRESHOLD)
+    known = sampled & ~np.isnan(verdicts.adjusted)
+    columns = (
+        repeat(partition, count),
+        _trace_ids(traces),
+        map(VERDICTS.__getitem__, verdicts.decision.tolist()),
+        map([*names, None].__getitem__, verdicts.policy.tolist()),
+        repeat(trigger, count) if trigger else _triggers(traces, policies),
+        _where(stated, map(encode, verdicts.threshold[stated].tolist())),
+        _where(known, verdicts.adjusted[known].tolist()),
+        traces["spans"].tolist(),
+        traces["size"].tolist(),
+        _durations(traces).tolist(),
+        map(tenants.__getitem__, traces["tenant"].tolist()),
+        ((traces["flags"] & ERROR) != 0).tolist(),
+        decided_ms(traces, trigger, now_ms).tolist(),
+        traces["first_offset"].tolist(),
+        repeat(policies.version, count),
+    )
+    return map(Decision._make, zip(*columns, strict=True))
+
+
+def _trace_ids(traces: Rows) -> list[bytes]:
+    words = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
+    return [words[at : at + 16] for at in range(0, len(words), 16)]
+
+
+def _where(chosen: Booleans, values: Iterable[Value]) -> list[Value | None]:
+    """The values at the chosen places, None elsewhere."""
+    made: list[Value | None] = [None] * len(chosen)
+    for place, value in zip(np.flatnonzero(chosen).tolist(), values, strict=True):
+        made[place] = value
+    return made
+
+
+def _durations(traces: Rows) -> Int64s:
+    """Largest end minus smallest start, ns; 0 where every span ends before it starts."""
+    longer = traces["end"] > traces["start"]
+    width = np.where(longer, traces["end"] - traces["start"], np.uint64(0))
+    return np.minimum(width, _MOST_NS).astype(np.int64)
+
+
+def _randomness(traces: Rows) -> UInt64s:
+    """R: what the tracestate says, or the low 56 bits of the trace id."""
+    stated = traces["randomness"] != np.uint64(NO_RANDOMNESS)
+    return np.where(stated, traces["randomness"], traces["id_lo"] & _R_BITS)
+
+
+def due_traces(partition: int, traces: Rows) -> DueTraces:
+    """Put together what the policies are asked.
+
+    Args:
+        partition: The input partition.
+        traces: `TRACE` rows [n].
+
+    Returns:
+        The columns, in the order of the traces.
+    """
+    return DueTraces(
+        id_hi=np.ascontiguousarray(traces["id_hi"]),
+        id_lo=np.ascontiguousarray(traces["id_lo"]),
+        duration_ns=_durations(traces),
+        spans=traces["spans"].astype(np.int64),
+        size_bytes=traces["size"].astype(np.int64),
+        matched=np.ascontiguousarray(traces["matched"]),
+        tenant=traces["tenant"].astype(np.int32),
+        randomness=_randomness(traces),
+        partition=np.full(len(traces), partition, np.int32),
+        due_ms=np.ascontiguousarray(traces["due_ms"]),
+    )
+
+
+def decided_ms(traces: Rows, trigger: str, now_ms: int) -> Int64s:
+    """Tell the stream time of each decision; at a shutdown it has not reached the deadlines.
+
+    Args:
+        traces: `TRACE` rows [n].
+        trigger: What made them due, where it was the same for all; else empty.
+        now_ms: Stream time.
+
+    Returns:
+        int64[n], ms.
+    """
+    return np.full(len(traces), now_ms, np.int64) if trigger else traces["due_ms"]
+
+
+def _triggers(traces: Rows, policies: PolicySet) -> list[str]:
+    """What made each trace due."""
+    limit = (traces["flags"] & LIMIT) != 0
+    complete = ((traces["flags"] & ROOT) != 0) & (traces["missing"] == 0)
+    early = traces["due_ms"] < traces["first_ms"] + policies.decision_wait_ms
+    triggers = np.where(limit, "limit", np.where(complete & early, "complete", "timeout"))
+    return [str(trigger) for trigger in triggers.tolist()]
