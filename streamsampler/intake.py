@@ -30,6 +30,18 @@ def partition_runs(batch: RecordBatch) -> Iterator[slice]:
         yield from map(slice, edges[:-1], edges[1:])
 
 
+def is_traces(headers: Headers | None) -> bool:
+    """Tell whether a record's headers let it carry traces.
+
+    Args:
+        headers: The record's.
+
+    Returns:
+        False where `SIGNAL_HEADER` names another signal.
+    """
+    return all(value == b"traces" for name, value in headers or () if name == SIGNAL_HEADER)
+
+
 def other_signals(headers: Sequence[Headers | None]) -> Bytes:
     """Find records that say in a header that they are logs or metrics.
 
@@ -41,10 +53,7 @@ def other_signals(headers: Sequence[Headers | None]) -> Bytes:
     """
     passed = np.zeros(len(headers), np.uint8)
     if any(headers):
-        for record, pairs in enumerate(headers):
-            for key, value in pairs or ():
-                if key == SIGNAL_HEADER and value != b"traces":
-                    passed[record] = 1
+        passed[[record for record, pairs in enumerate(headers) if not is_traces(pairs)]] = 1
     return passed
 
 

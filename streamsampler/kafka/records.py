@@ -13,8 +13,8 @@ import numpy as np
 import structlog
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
 
+from streamsampler.intake import is_traces
 from streamsampler.kafka.errors import FailStopError
-from streamsampler.sampler import SIGNAL_HEADER
 from streamsampler.spans.columns import Int64s
 from streamsampler.spans.formats import MalformedRecord, Translate
 from streamsampler.spans.records import NO_TIME, Headers, RecordBatch, join
@@ -170,15 +170,3 @@ def _translate(
             values[index] = UNREADABLE
             malformed[index] = error
     return malformed
-
-
-def is_traces(headers: Headers | None) -> bool:
-    """Tell whether a record's headers let it carry traces.
-
-    Args:
-        headers: The record's.
-
-    Returns:
-        False where `SIGNAL_HEADER` names another signal.
-    """
-    return all(value == b"traces" for name, value in headers or () if name == SIGNAL_HEADER)
