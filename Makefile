@@ -10,9 +10,12 @@ INSTALLED := $(VENV)/.installed
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo "$$python" && break; done)
-TESTS := $(wildcard tests/unit tests/integration tests/conformance)
+TESTS := tests/unit tests/integration tests/conformance tests/chaos
+# For `make chaos`: SEED repeats a run, MINUTES is how long each fault that is drawn goes on.
+SEED ?=
+MINUTES ?= 5
 
-.PHONY: help install demo test check lint types layers bench lock clean
+.PHONY: help install demo test chaos check lint types layers bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -40,8 +43,12 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: install ## the whole thing on an embedded broker, in under a minute
 	@$(BIN)/streamsampler demo
 
-test: install ## unit, integration and conformance tests
+test: install ## unit, integration and conformance tests, and three minutes of chaos
 	$(BIN)/python -m pytest $(TESTS)
+
+chaos: install ## faults on a real Kafka: make chaos SEED=… MINUTES=…
+	STREAMSAMPLER_CHAOS_SEED=$(SEED) STREAMSAMPLER_CHAOS_MINUTES=$(MINUTES) \
+		$(BIN)/python -m pytest tests/chaos
 
 check: lint types layers ## lint, types and layers
 

@@ -38,6 +38,10 @@ OWNED_PROPERTIES: Final[Mapping[str, str]] = {
     "enable.auto.offset.store": "the worker commits itself",
     "enable.partition.eof": "the worker needs it to know when a partition is read to its end",
     "enable.idempotence": "the worker's guarantee needs it",
+    "transactional.id": "it is made of group_id and instance_id, so that a worker that comes back "
+    "ends the transaction that it left open",
+    "transaction.timeout.ms": "set transaction_timeout_ms instead",
+    "isolation.level": "the worker reads what is committed, and nothing else",
     "partition.assignment.strategy": "the worker's rebalancing is incremental (cooperative-sticky)",
 }
 """librdkafka's properties that cannot be set, each with the reason or the setting to use."""
@@ -91,13 +95,13 @@ class Input(_Section):
     Attributes:
         format: What the records' values are; a name in `spans.formats.FORMATS`.
         start: Where a group without a committed offset begins.
-        out_of_range: What to do where the committed offset is no longer in the topic: `stop` with
-            a sentence, or go on at the `earliest` record left and count what was skipped.
+        out_of_range: What to do where records were deleted before they were read: go on at the
+            `earliest` record left, say so and count the offsets skipped, or `stop` with a sentence.
     """
 
     format: str = "otlp_proto"
     start: Literal["earliest", "latest"] = "earliest"
-    out_of_range: Literal["stop", "earliest"] = "stop"
+    out_of_range: Literal["stop", "earliest"] = "earliest"
 
 
 class Output(_Section):
@@ -119,26 +123,52 @@ class Store(_Section):
         block_bytes: Size of a block of records, uncompressed.
         block_cache_bytes: For blocks that are read back.
         write_buffer_bytes: RocksDB's memtables.
+        kept_bytes: Blocks of partitions that others own now are kept for their return, up to so
+            many bytes; the oldest go first.
+        kept_ms: And for so long.
     """
 
     path: Path = Path("data")
     block_bytes: Positive = 262_144
     block_cache_bytes: Positive = 64 << 20
     write_buffer_bytes: Positive = 256 << 20
+    kept_bytes: NotNegative = 4 << 30
+    kept_ms: NotNegative = 600_000
 
 
 class Bounds(_Section):
-    """What may be held in memory.
+    """What may be buffered and remembered.
 
     Attributes:
         spans_per_trace: A trace with so many spans is decided at once.
         bytes_per_trace: Likewise for so many bytes.
+        buffered_spans: With more spans than this in the worker, the oldest traces are decided
+            early.
+        buffered_bytes: Likewise for so many bytes.
+        soft_share: Over this share of either, partitions that are ahead wait for the one behind.
         decisions: Past decisions that are remembered for each partition.
+        spans_out: Spans of kept traces that are remembered for each partition, so that a copy
+            that comes late is known for one.
     """
 
     spans_per_trace: Positive = 50_000
     bytes_per_trace: Positive = 64 << 20
+    buffered_spans: Positive = 20_000_000
+    buffered_bytes: Positive = 16 << 30
+    soft_share: Annotated[float, Field(gt=0, le=1, description="a share above 0, at most 1")] = 0.8
     decisions: Positive = 1_000_000
+    spans_out: Positive = 1_000_000
+
+
+class Http(_Section):
+    """Where the worker tells of itself: /livez, /readyz, /status and /metrics.
+
+    Attributes:
+        address: Host and port; of several workers of one command each has the next port. Port 0
+            takes any that is free. None: nowhere.
+    """
+
+    address: str | None = "127.0.0.1:9478"
 
 
 class Log(_Section):
@@ -157,9 +187,14 @@ class Settings(BaseSettings):
         group_protocol: `consumer` is KIP-848's, which needs brokers 4.0 or later.
         instance_id: Static membership: a worker that comes back under the same one within the
             session timeout moves no partitions. None: dynamic membership.
-        guarantee: What a crash may do to the output. `at_least_once`: it may write again what was
-            written since the last commit.
+        guarantee: What a crash may do to the output. `exactly_once`: nothing, for those who read
+            committed records only. `at_least_once`: it may write again what was written since the
+            last commit; for brokers without transactions.
         commit_interval_ms: Wall time between commits.
+        commit_bytes: A commit comes earlier when so many bytes have been written since the last.
+        transaction_timeout_ms: After so long without a commit the broker aborts a transaction. So
+            long, too, a worker that was killed may hide from readers of committed records what
+            others wrote after it.
         batch_records: The most records taken from Kafka at once.
         allowed_skew_ms: A record's timestamp counts as at most the wall clock plus this.
         policies_file: The policy set to use while the policies topic holds none.
@@ -181,8 +216,12 @@ class Settings(BaseSettings):
     instance_id: str | None = None
     input: Input = Input()
     output: Output = Output()
-    guarantee: Literal["at_least_once"] = "at_least_once"
+    guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
     commit_interval_ms: Positive = 500
+    commit_bytes: Positive = 16 << 20
+    transaction_timeout_ms: Annotated[
+        int, Field(ge=1_000, le=900_000, description="1,000 to 900,000 ms")
+    ] = 10_000
     batch_records: Positive = 5_000
     allowed_skew_ms: NotNegative = 10_000
     store: Store = Store()
@@ -190,6 +229,7 @@ class Settings(BaseSettings):
     policies_file: Path | None = None
     startup_timeout_ms: Positive = 15_000
     stop_timeout_ms: Positive = 20_000
+    http: Http = Http()
     log: Log = Log()
 
     @property

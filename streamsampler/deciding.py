@@ -13,9 +13,10 @@ from streamsampler.estimates import NO_THRESHOLD, encode
 from streamsampler.outcome import Decision
 from streamsampler.policies import DueTraces, PolicySet, Verdicts
 from streamsampler.policies.compiled import SAMPLED
-from streamsampler.spans.columns import Booleans, Int64s, Rows, UInt64s
+from streamsampler.spans.columns import Booleans, Int64s, Rows, UInt32s, UInt64s
 from streamsampler.spans.randomness import NO_RANDOMNESS
 from streamsampler.traces.decided import VERDICTS
+from streamsampler.traces.spans_out import WORD_BYTES
 from streamsampler.traces.table import ERROR, LIMIT, ROOT
 
 Value = TypeVar("Value")
@@ -24,9 +25,9 @@ _R_BITS = np.uint64((1 << 56) - 1)
 _MOST_NS = np.uint64(np.iinfo(np.int64).max)
 
 
-def decisions_on(
+def decisions_on(  # noqa: PLR0913 - what a decision rests on
     partition: int, traces: Rows, verdicts: Verdicts, policies: PolicySet,
-    tenants: Sequence[str | None], trigger: str, now_ms: int,
+    tenants: Sequence[str | None], trigger: str, now_ms: int, words: UInt64s,
 ) -> Iterator[Decision]:  # fmt: skip
     """Write verdicts down with what they rest on.
 
@@ -38,6 +39,7 @@ def decisions_on(
         tenants: The tenants by number; None for none.
         trigger: What made them due, where it was the same for all; else empty.
         now_ms: Stream time.
+        words: uint64[spans of the sampled ones], trace by trace (`traces.spans_out`).
 
     Returns:
         The decisions, in the order of the traces.
@@ -63,6 +65,7 @@ def decisions_on(
         decided_ms(traces, trigger, now_ms).tolist(),
         traces["first_offset"].tolist(),
         repeat(policies.version, count),
+        _spans_out(sampled, traces["spans"][sampled], words),
     )
     return map(Decision._make, zip(*columns, strict=True))
 
@@ -70,6 +73,17 @@ def decisions_on(
 def _trace_ids(traces: Rows) -> list[bytes]:
     words = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
     return [words[at : at + 16] for at in range(0, len(words), 16)]
+
+
+def _spans_out(sampled: Booleans, spans: UInt32s, words: UInt64s) -> list[bytes]:
+    """The words of each sampled trace, as bytes."""
+    made = [b""] * len(sampled)
+    packed = words.astype("<u8").tobytes()
+    start = 0
+    for place, count in zip(np.flatnonzero(sampled).tolist(), spans.tolist(), strict=True):
+        made[place] = packed[start : start + WORD_BYTES * count]
+        start += WORD_BYTES * count
+    return made
 
 
 def _where(chosen: Booleans, values: Iterable[Value]) -> list[Value | None]:

@@ -115,8 +115,7 @@ def repeated_in_record(spans: Rows) -> Booleans:
         spans: `SPAN` rows [n] of one batch, in order.
 
     Returns:
-        bool[n]. What another record has is not looked for: of decided traces only the verdict
-        is remembered.
+        bool[n]. What another record has is not looked for.
     """
     fields = ("record", "trace_hi", "trace_lo", "span_id", "start", "kind")
     keys = np.stack([spans[name].astype(np.uint64) for name in fields])
@@ -126,19 +125,21 @@ def repeated_in_record(spans: Rows) -> Booleans:
     return repeated
 
 
-def late_spans(batch: RecordBatch, records: Rows, late: Rows) -> Iterator[Emission]:
+def late_spans(batch: RecordBatch, records: Rows, late: Rows, out: Rows) -> Iterator[Emission]:
     """Make the emissions of spans that came after their trace was sampled.
 
     Args:
         batch: The batch they came in.
         records: `RECORD` rows of the batch.
         late: `SPAN` rows [n], without repeated ones.
+        out: `SPAN` rows of the same traces that are out already, and stay in.
 
     Yields:
         One emission for each record and trace.
     """
     keys = np.stack([late["record"].astype(np.uint64), late["trace_hi"], late["trace_lo"]])
     groups, counts = np.unique(keys, axis=1, return_counts=True)
+    seen = _identities(out)
     apart: tuple[int, RecordParts] | None = None
     for (record, hi, lo), count in zip(groups.T.tolist(), counts.tolist(), strict=True):
         trace_id = hi.to_bytes(8, "big") + lo.to_bytes(8, "big")
@@ -146,8 +147,17 @@ def late_spans(batch: RecordBatch, records: Rows, late: Rows) -> Iterator[Emissi
         if count != records[record]["spans"]:
             if apart is None or apart[0] != record:
                 apart = record, take_apart(value)
-            value, _ = put_together([apart[1]], trace_id)
+            value, _ = put_together([apart[1]], trace_id, seen.get((record, hi, lo)))
         yield Emission(
             int(batch.partitions[record]), trace_id, value,
             tuple(dict.fromkeys(batch.headers[record] or ())), count, late=True,
         )  # fmt: skip
+
+
+def _identities(spans: Rows) -> dict[tuple[int, int, int], set[Identity]]:
+    """Spans by record and trace, as `put_together` knows them."""
+    fields = ("record", "trace_hi", "trace_lo", "span_id", "kind", "start")
+    found: dict[tuple[int, int, int], set[Identity]] = {}
+    for record, hi, lo, span_id, kind, start in spans[list(fields)].tolist():
+        found.setdefault((record, hi, lo), set()).add((span_id.to_bytes(8, "big"), kind, start))
+    return found

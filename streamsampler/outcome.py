@@ -7,7 +7,7 @@ import msgpack
 
 from streamsampler.spans.records import Headers
 
-_DECISION_VERSION: Final = 1
+_DECISION_VERSION: Final = 2
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -67,6 +67,8 @@ class Decision(NamedTuple):
         decided_at_ms: Stream time.
         first_offset: Of the record that its first span came in.
         policy_version: Of the policy set.
+        spans_out: Of a sampled trace, a word of 8 bytes for each span that came out, by which a
+            copy is known that comes later (`traces.spans_out`); else empty.
     """
 
     partition: int
@@ -84,6 +86,7 @@ class Decision(NamedTuple):
     decided_at_ms: int
     first_offset: int
     policy_version: str
+    spans_out: bytes = b""
 
     def line(self) -> dict[str, object]:
         """Say it as a JSON line of ``replay --decisions``.
@@ -118,6 +121,7 @@ class Decision(NamedTuple):
                 _DECISION_VERSION, self.decision, self.policy, self.trigger, self.threshold,
                 self.adjusted_count, self.spans, self.size_bytes, self.duration_ns, self.tenant,
                 self.error, self.decided_at_ms, self.first_offset, self.policy_version,
+                self.spans_out,
             )
         )  # fmt: skip
         return packed
@@ -141,6 +145,8 @@ class Decision(NamedTuple):
             version, *values = msgpack.unpackb(value)
             if version != _DECISION_VERSION:
                 raise ValueError(f"decision of version {version}, {_DECISION_VERSION} expected")
+            if len(values) != len(cls._fields) - 2:
+                raise ValueError(f"no decision: {len(values)} fields")
             return cls(partition, key, *values)
         except (TypeError, msgpack.UnpackException) as error:
             raise ValueError(f"no decision: {error}") from error
@@ -202,6 +208,8 @@ class Counts:
         records_without_spans: Sound records with nothing in them.
         records_dead: Records sent to the dead letters.
         decisions_forgotten: Decisions forgotten before their time, for want of room.
+        spans_out_forgotten: Spans that are out and were forgotten before their time, likewise.
+        offsets_skipped: Offsets whose records were gone before they could be read.
     """
 
     records: int = 0
@@ -225,6 +233,8 @@ class Counts:
     records_without_spans: int = 0
     records_dead: int = 0
     decisions_forgotten: int = 0
+    spans_out_forgotten: int = 0
+    offsets_skipped: int = 0
 
     def conserved(self) -> bool:
         """Tell whether the conservation law holds: no span is in none of the fates."""

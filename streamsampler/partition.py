@@ -1,4 +1,4 @@
-"""One partition inside the engine: its traces, its past decisions, its blocks, its counts."""
+"""One partition inside the engine: its traces, past decisions, blocks and counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,14 +9,24 @@ from streamsampler.outcome import Checkpoint, Counts
 from streamsampler.policies import Verdicts
 from streamsampler.policies.compiled import DROPPED, NOT_SAMPLED, SAMPLED
 from streamsampler.policies.matching import Matches
-from streamsampler.spans.columns import Bytes, Int32s, Int64s, Rows, UInt64s
+from streamsampler.spans.columns import Booleans, Bytes, Int32s, Int64s, Rows, UInt64s
 from streamsampler.spans.randomness import read_randomness
 from streamsampler.spans.records import Headers, RecordBatch
 from streamsampler.spans.scan import Scan
+from streamsampler.store import LATE_SPAN
 from streamsampler.store.shelf import Shelf
 from streamsampler.traces.decided import DecidedTraces
-from streamsampler.traces.fold import BUFFERED, CLOSED, LATE, REPEATED, fold_records
-from streamsampler.traces.table import TraceTable, reserve
+from streamsampler.traces.fold import (
+    ADOPTING,
+    BUFFERED,
+    CLOSED,
+    LATE,
+    REPEATED,
+    REPLAYED,
+    fold_records,
+)
+from streamsampler.traces.spans_out import SpansOut
+from streamsampler.traces.table import NEXT_RECORD, TraceTable, reserve
 
 _ERROR_STATUS = 2
 
@@ -35,6 +45,7 @@ class BatchColumns:
         targets: int64[spans], the row that the fate speaks of.
         stored: int64[records], the number of each record to store, or -1.
         buffered: int32[records], buffered spans of each.
+        stream_ms: int64[records], stream time when each was taken in.
     """
 
     batch: RecordBatch
@@ -46,6 +57,7 @@ class BatchColumns:
     targets: Int64s
     stored: Int64s
     buffered: Int32s
+    stream_ms: Int64s
 
 
 def batch_columns(batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32s) -> BatchColumns:
@@ -73,6 +85,7 @@ def batch_columns(batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32
         targets=np.empty(spans, np.int64),
         stored=np.empty(records, np.int64),
         buffered=np.empty(records, np.int32),
+        stream_ms=np.empty(records, np.int64),
     )
 
 
@@ -85,10 +98,13 @@ class Partition:
         table: Its undecided traces.
         decided: Its past decisions.
         shelf: Its blocks.
-        settings: int64[6] for the fold.
+        settings: int64[fold.SETTINGS] for the fold.
+        out: The spans of sampled traces that are out.
+        resume: Where its last owner left it. Records before that position were taken in by then.
         position: The offset behind the last record taken in.
-        resumed_at: Records before it were taken in by an earlier owner.
+        recalled: Whether all past decisions are known.
         counts: What became of what it brought.
+        not_reopened: Why the blocks that the store held were of no use; else empty.
     """
 
     number: int
@@ -96,9 +112,22 @@ class Partition:
     decided: DecidedTraces
     shelf: Shelf
     settings: Int64s
+    out: SpansOut
+    resume: Checkpoint
     position: int = 0
-    resumed_at: int = 0
+    recalled: bool = False
     counts: Counts = field(default_factory=Counts)
+    not_reopened: str = ""
+
+    @property
+    def resumed_at(self) -> int:
+        """The offset behind the last record that an earlier owner took in."""
+        return self.resume.position
+
+    @property
+    def replaying(self) -> bool:
+        """Whether what comes was taken in by an earlier owner, and nothing may be decided."""
+        return not self.recalled and self.position <= self.resumed_at
 
     def fold(self, columns: BatchColumns, run: slice) -> tuple[slice, slice]:
         """Fold records of the partition and shelve those that must be stored.
@@ -114,6 +143,15 @@ class Partition:
         Raises:
             StoreError: A block could not be written.
         """
+        folded = self._fold(columns, run)
+        if folded.stop > folded.start:
+            if self.replaying:
+                self._reach(columns, folded)
+            self._shelve(columns, folded)
+            self.position = int(columns.batch.offsets[folded.stop - 1]) + 1
+        return folded, spans_of_records(columns.scan.records[folded])
+
+    def _fold(self, columns: BatchColumns, run: slice) -> slice:
         scan, batch, table, decided = columns.scan, columns.batch, self.table, self.decided
         reserve(table, int(scan.records["spans"][run].sum()))
         stop = fold_records(
@@ -121,24 +159,95 @@ class Partition:
             columns.matches.matched, columns.matches.tenants, columns.ranks, columns.randomness,
             table.rows, table.slots, table.entries, table.entry_slots, table.buckets,
             table.registers, decided.rows, decided.slots, self.settings,
-            columns.fates, columns.targets, columns.stored, columns.buffered,
+            columns.fates, columns.targets, columns.stored, columns.buffered, columns.stream_ms,
         )  # fmt: skip
-        folded = slice(run.start, int(stop))
-        if folded.stop > folded.start:
-            self._shelve(columns, folded)
-            self.position = int(batch.offsets[folded.stop - 1]) + 1
-        return folded, _spans_of(scan.records[folded])
+        return slice(run.start, int(stop))
+
+    def _reach(self, columns: BatchColumns, run: slice) -> None:
+        """Note how far the records come that are committed, and stream time there."""
+        offsets = columns.batch.offsets[run]
+        again = int(np.searchsorted(offsets, self.resumed_at))
+        if again:
+            now_ms = int(columns.stream_ms[run.start + again - 1])
+            self.shelf.reached(int(offsets[again - 1]) + 1, now_ms)
 
     def _shelve(self, columns: BatchColumns, run: slice) -> None:
         chosen = run.start + np.flatnonzero(columns.stored[run] >= 0)
-        if not len(chosen):
+        if len(chosen):
+            batch = columns.batch
+            self.shelf.append(
+                batch.buffer, batch.bounds, chosen, batch.offsets[chosen],
+                columns.stream_ms[chosen], _whole(columns, chosen), columns.buffered[chosen],
+                _present(batch.headers, chosen),
+            )  # fmt: skip
+
+    def adopt(self, columns: BatchColumns, run: slice, first: int) -> Bytes:
+        """Fold records of a block where they stand.
+
+        Args:
+            columns: The block's.
+            run: Which of its records count.
+            first: The number of the block's first record.
+
+        Returns:
+            uint8[records], 1 where all of the record is one trace's, without duplicates. How many
+            spans of each are buffered, the columns tell.
+        """
+        self.table.registers[NEXT_RECORD] = first + run.start
+        self.settings[ADOPTING] = 1
+        start = run.start
+        while start < run.stop:
+            folded = self._fold(columns, slice(start, run.stop))
+            spans = spans_of_records(columns.scan.records[folded])
+            self.count_spans(columns.fates[spans])
+            self.remember_replayed(columns, spans)
+            start = folded.stop
+        self.settings[ADOPTING] = 0
+        self.table.registers[NEXT_RECORD] = first + len(columns.batch)
+        columns.buffered[: run.start] = columns.buffered[run.stop :] = 0
+        return _whole(columns, np.arange(len(columns.batch)))
+
+    def remember_replayed(self, columns: BatchColumns, spans: slice) -> None:
+        """Remember the spans that an earlier owner let out.
+
+        Args:
+            columns: The batch.
+            spans: Which of its spans were folded.
+        """
+        again = np.flatnonzero(columns.fates[spans] == REPLAYED)
+        if not len(again):
             return
-        batch, buffered, records = columns.batch, columns.buffered[chosen], columns.scan.records
-        whole = (buffered == records["spans"][chosen]) & ~records["mixed"][chosen]
-        self.shelf.append(
-            batch.buffer, batch.bounds, chosen, batch.offsets[chosen], batch.times_ms[chosen],
-            whole.astype(np.uint8), buffered, _present(batch.headers, chosen),
-        )  # fmt: skip
+        past = self.decided.rows[columns.targets[spans][again]]
+        sampled = past["verdict"] == SAMPLED
+        found = columns.scan.spans[spans][again[sampled]]
+        self.let_out(columns, found, past["second"][sampled].astype(np.int64))
+
+    def let_out(self, columns: BatchColumns, spans: Rows, second: Int64s) -> Booleans:
+        """Remember spans of decided traces that are sampled as out.
+
+        Args:
+            columns: The batch.
+            spans: `SPAN` rows [n] of it.
+            second: int64[n], of their traces' decisions.
+
+        Returns:
+            bool[n], True for those that were out before.
+        """
+        known, id_hi, id_lo = self.out.let_out(spans, second)
+        late = np.empty(len(spans), LATE_SPAN)
+        late["offset"] = columns.batch.offsets[spans["record"]]
+        late["id_hi"], late["id_lo"], late["second"] = id_hi, id_lo, second
+        self.shelf.note_late(late[~known])
+        return known
+
+    def forget_decided(self, before_ms: int) -> None:
+        """Forget decisions that are too old, and what they let out.
+
+        Args:
+            before_ms: Stream time, ms.
+        """
+        self.decided.forget(before_ms)
+        self.out.forget(before_ms)
 
     def count_spans(self, fates: Bytes) -> None:
         """Count spans whose fate the fold alone decides.
@@ -194,6 +303,7 @@ class Partition:
         counts.buffered = self.table.spans
         counts.traces_buffered = self.table.live
         counts.decisions_forgotten = self.decided.forgotten_early
+        counts.spans_out_forgotten = self.out.forgotten_early
         return counts
 
     def checkpoint(self) -> Checkpoint:
@@ -207,11 +317,26 @@ class Partition:
         return Checkpoint(self.table.low_watermark, self.position, self.table.oldest("first_ms"))
 
 
-def _spans_of(records: Rows) -> slice:
-    """Which spans of a batch belong to records that stand side by side."""
+def spans_of_records(records: Rows) -> slice:
+    """Tell which spans of a batch belong to records that stand side by side.
+
+    Args:
+        records: `RECORD` rows of these.
+
+    Returns:
+        Which spans.
+    """
     held = records[records["spans"] > 0]
     first = int(held[0]["first_span"]) if len(held) else 0
     return slice(first, first + int(held["spans"].sum()))
+
+
+def _whole(columns: BatchColumns, chosen: Int64s) -> Bytes:
+    """Which of the chosen records are one trace's alone, without duplicates."""
+    records = columns.scan.records
+    alone = columns.buffered[chosen] == records["spans"][chosen]
+    whole: Bytes = (alone & ~records["mixed"][chosen]).astype(np.uint8)
+    return whole
 
 
 def _present(headers: Sequence[Headers | None], chosen: Int64s) -> dict[int, Headers]:

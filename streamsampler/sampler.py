@@ -14,6 +14,7 @@ batch, its six stages in order:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,17 +23,20 @@ from streamsampler.emission import kept_traces, late_spans, repeated_in_record
 from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
 from streamsampler.outcome import Checkpoint, Counts, DeadLetter, Decision, Emission, Outcome
 from streamsampler.partition import BatchColumns, Partition, batch_columns
-from streamsampler.policies import PolicySet, TenantNumbers, Verdicts, compile_policies
+from streamsampler.policies import PolicySet, TenantNumbers, compile_policies
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.matching import Matcher
+from streamsampler.reopening import UselessBlocksError, begin_again, reopen
+from streamsampler.shedding import buffered, surplus
 from streamsampler.spans.columns import Bytes, Int64s, Rows
 from streamsampler.spans.keys import check_keys
 from streamsampler.spans.records import RecordBatch
 from streamsampler.spans.scan import Scanner
 from streamsampler.store import BlockStore, Shelf
-from streamsampler.traces.decided import DecidedTraces, PastDecision
+from streamsampler.traces.decided import DecidedTraces, PastDecision, buffered_though_decided
 from streamsampler.traces.due import all_rows, due_rows, forget, records_of
 from streamsampler.traces.fold import CLOSED, LATE, refold_spans
+from streamsampler.traces.spans_out import SpansOut, words_of
 from streamsampler.traces.table import NOW, lengthen, trace_table
 
 __all__ = [
@@ -61,6 +65,11 @@ class Limits:
         decisions: How many past decisions a partition remembers. While there are more within
             the time they are remembered for, which one a late span still finds depends on where
             batches end; those that had to make room are counted.
+        spans_out: How many spans of sampled traces, which are out, a partition remembers, so that
+            a copy stays in; 30 bytes each, as far as there are any.
+        buffered_spans: How many spans may be buffered, of all partitions together. Beyond it the
+            oldest traces of the fullest partition are decided at once, trigger "limit".
+        buffered_bytes: Likewise for so many bytes.
     """
 
     spans_per_trace: int = 50_000
@@ -68,6 +77,20 @@ class Limits:
     block_bytes: int = 256 << 10
     max_record_bytes: int = 950_000
     decisions: int = 1_000_000
+    spans_out: int = 1_000_000
+    buffered_spans: int = 20_000_000
+    buffered_bytes: int = 16 << 30
+
+
+_NOTHING_YET = Checkpoint(0, 0, -1)
+
+
+class _Judged(NamedTuple):
+    """Traces that were decided just now: `TRACE` rows, verdicts, seconds of stream time."""
+
+    traces: Rows
+    verdicts: Bytes
+    seconds: Int64s
 
 
 class Sampler:
@@ -109,8 +132,12 @@ class Sampler:
         partition: int,
         resume: Checkpoint | None = None,
         decided: Sequence[PastDecision] = (),
-    ) -> None:
-        """Take a partition over; its records are to come from the low watermark on.
+    ) -> int:
+        """Take a partition over, with what the store holds of it.
+
+        The caller then submits its records from the offset told up to the resumed position, calls
+        `recall`, and goes on behind it. Until then nothing is decided: what was undecided at that
+        position is so still.
 
         Args:
             partition: One that the engine does not hold.
@@ -118,22 +145,86 @@ class Sampler:
             decided: Decisions made since the low watermark, in the order they were made. Their
                 spans before the position are passed over, as they have been dealt with.
 
+        Returns:
+            The offset from which its records are to come, from the low watermark to the position;
+            those between the low watermark and it were in the store.
+
         Raises:
             StoreError: The store cannot be written.
         """
-        now = resume.stream_time_ms if resume else -1
-        position = resume.position if resume else 0
-        past = DecidedTraces(self._limits.decisions)
+        held = self._begin(partition, resume or _NOTHING_YET, decided)
+        try:
+            held.position = reopen(held, self._store, self._read)
+        except UselessBlocksError as reason:
+            held = self._begin(partition, held.resume, decided)
+            held.shelf.clear()
+            held.not_reopened = str(reason)
+        self._partitions[partition] = held
+        return held.position
+
+    def _begin(
+        self, partition: int, resume: Checkpoint, decided: Sequence[PastDecision]
+    ) -> Partition:
+        past, out = DecidedTraces(self._limits.decisions), SpansOut(self._limits.spans_out)
         past.restore(decided)
-        self._partitions[partition] = Partition(
+        out.restore(decided)
+        low, now_ms = resume.low_watermark, resume.stream_time_ms
+        shelf = Shelf(self._store, partition, self._limits.block_bytes, low)
+        shelf.reached(low, now_ms)
+        return Partition(
             number=partition,
-            table=trace_table(self._policies.decision_wait_ms, now),
+            table=trace_table(self._policies.decision_wait_ms, now_ms),
             decided=past,
-            shelf=Shelf(self._store, partition, self._limits.block_bytes),
-            settings=self._settings(position),
-            position=resume.low_watermark if resume else 0,
-            resumed_at=position,
+            shelf=shelf,
+            settings=self._settings(resume.position),
+            out=out,
+            resume=resume,
+            position=low,
+            recalled=low == resume.position,  # nothing is undecided
         )
+
+    def recall(self, partition: int, older: Sequence[PastDecision]) -> None:
+        """Remember the decisions made before those that came with `assign`; then it is live.
+
+        Where one shows that a buffered trace was dealt with long ago, all that was taken in since
+        `assign` is folded again.
+
+        Args:
+            partition: One that the engine holds, read up to the resumed position and not beyond.
+            older: In the order they were made.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+        """
+        held, policies = self._partitions[partition], self._policies
+        if older:
+            held.decided.restore_before(older)
+            held.out.restore_before(older)
+            if buffered_though_decided(held.table, held.decided, policies.decision_ttl_ms):
+                begin_again(held, policies.decision_wait_ms, self._read)
+        held.recalled = True
+        held.position = max(held.position, held.resumed_at)
+        held.shelf.reached(held.position, held.table.now_ms)
+
+    def not_reopened(self, partition: int) -> str:
+        """Tell why what the store held of a partition was of no use, for a log.
+
+        Args:
+            partition: One that the engine holds.
+
+        Returns:
+            A sentence without its beginning and end; empty where nothing was wrong.
+        """
+        return self._partitions[partition].not_reopened
+
+    def skip(self, partition: int, offsets: int) -> None:
+        """Count offsets whose records were gone before they could be read.
+
+        Args:
+            partition: One that the engine holds.
+            offsets: How many.
+        """
+        self._partitions[partition].counts.offsets_skipped += offsets
 
     def _settings(self, resumed_at: int) -> Int64s:
         policies, limits = self._policies, self._limits
@@ -145,17 +236,52 @@ class Sampler:
                 limits.bytes_per_trace,
                 resumed_at,
                 policies.decision_ttl_ms,
+                0,
             ],
             np.int64,
         )
 
-    def revoke(self, partition: int) -> None:
+    def revoke(self, partition: int, *, keep: bool = False) -> int:
         """Forget a partition; nothing is decided.
 
         Args:
             partition: One that the engine holds.
+            keep: Whether to put all that is buffered into the store, so that it need not be read
+                again where the partition comes back. All that was taken in must be committed.
+
+        Returns:
+            Bytes of its blocks that stay in the store.
+
+        Raises:
+            ValueError: Something is to be kept that is not committed; the partition is still held.
+            StoreError: The store cannot be written; the partition is forgotten all the same.
         """
+        held = self._partitions[partition]
+        if keep and held.position != held.shelf.until:
+            raise ValueError(
+                f"partition {partition} stands at {held.position}, and {held.shelf.until} is "
+                "committed"
+            )
         del self._partitions[partition]
+        if keep and held.table.live:
+            held.shelf.put_open()
+        elif keep:
+            held.shelf.clear()
+        return held.shelf.size
+
+    def discard(self, partition: int) -> None:
+        """Delete what the store holds of a partition.
+
+        Args:
+            partition: One that the engine does not hold.
+
+        Raises:
+            ValueError: The engine holds it.
+            StoreError: The store cannot be written.
+        """
+        if partition in self._partitions:
+            raise ValueError(f"partition {partition} is held")
+        self._store.clear(partition)
 
     def submit(self, batch: RecordBatch) -> Outcome:
         """Take a batch in, and decide what has become due.
@@ -172,38 +298,50 @@ class Sampler:
                 engine stays half done: its partitions must be revoked and assigned again.
         """
         passed = other_signals(batch.headers)
-        scan = self._scanner.scan(batch.buffer, batch.bounds, passed)
-        matches = self._matcher.match(batch.buffer, scan, batch.headers)
-        columns = batch_columns(batch, scan, matches, self._matcher.ranks())
+        columns = self._read(batch, passed)
+        records = columns.scan.records
         keys = np.empty(len(batch), np.uint8)
-        check_keys(batch.keys, batch.key_bounds, scan.records, scan.spans, keys)
+        check_keys(batch.keys, batch.key_bounds, records, columns.scan.spans, keys)
         outcome = Outcome([], [], [])
         for run in partition_runs(batch):
             partition = self._partitions[int(batch.partitions[run.start])]
-            outcome.dead_letters.extend(
-                count_records(partition, batch, scan.records, keys, passed, run)
-            )
+            outcome.dead_letters.extend(count_records(partition, batch, records, keys, passed, run))
             start = run.start
             while start < run.stop:
                 start = self._take(partition, columns, slice(start, run.stop), outcome)
+        held, limits = self._partitions.values(), self._limits
+        for partition, rows in surplus(held, limits.buffered_spans, limits.buffered_bytes):
+            self._decide(partition, rows, "limit", outcome)
         return outcome
+
+    def _read(self, batch: RecordBatch, passed: Bytes | None = None) -> BatchColumns:
+        scan = self._scanner.scan(batch.buffer, batch.bounds, passed)
+        matches = self._matcher.match(batch.buffer, scan, batch.headers)
+        return batch_columns(batch, scan, matches, self._matcher.ranks())
 
     def _take(
         self, partition: Partition, columns: BatchColumns, run: slice, outcome: Outcome
     ) -> int:
         """Fold records of one partition and decide what is due; tell the record to go on with."""
+        replaying = partition.replaying
         folded, spans = partition.fold(columns, run)
         fates, targets, found = columns.fates[spans], columns.targets[spans], columns.scan.spans
         partition.count_spans(fates)
+        if replaying:
+            partition.remember_replayed(columns, spans)
         late = np.flatnonzero(fates == LATE)
-        verdicts = partition.decided.rows["verdict"][targets[late]]
-        self._follow(partition, columns, found[spans.start + late], verdicts, outcome)
-        due = due_rows(partition.table)
-        traces = partition.table.rows[due]
-        decided = self._decide(partition, due, "", outcome)
+        past = partition.decided.rows[targets[late]]
+        self._follow(
+            partition, columns, found[spans.start + late], past["verdict"],
+            past["second"].astype(np.int64), outcome,
+        )  # fmt: skip
+        if partition.replaying:
+            return int(folded.stop)
+        judged = self._decide(partition, due_rows(partition.table), "", outcome)
         closed = found[spans.start + np.flatnonzero(fates == CLOSED)]
-        verdicts = _verdicts_of(traces, decided, closed)
-        self._follow(partition, columns, closed, verdicts, outcome)
+        if len(closed) and judged:
+            verdicts, seconds = _of_their_traces(judged, closed)
+            self._follow(partition, columns, closed, verdicts, seconds, outcome)
         return int(folded.stop)
 
     def advance(self, partition: int, stream_time_ms: int) -> Outcome:
@@ -211,7 +349,8 @@ class Sampler:
 
         Args:
             partition: One that the engine holds.
-            stream_time_ms: Ms; what lies behind its stream time changes nothing.
+            stream_time_ms: Ms; what lies behind its stream time changes nothing, nor does any
+                before the partition is live.
 
         Returns:
             What came of it.
@@ -221,6 +360,8 @@ class Sampler:
         """
         outcome = Outcome([], [], [])
         held = self._partitions[partition]
+        if held.replaying:
+            return outcome
         held.table.registers[NOW] = max(held.table.now_ms, stream_time_ms)
         self._decide(held, due_rows(held.table), "", outcome)
         return outcome
@@ -265,12 +406,13 @@ class Sampler:
         table.rows["matched"] = 0
         table.rows["tenant"] = 0
         seen = np.zeros(len(table.entries), np.uint8)
-        for block in partition.shelf.live_blocks():
+        for held in partition.shelf.live_blocks():
+            block = held.block
             scan = self._scanner.scan(block.body, block.bounds)
             headers = [block.headers.get(record) for record in range(len(block))]
             matches = self._matcher.match(block.body, scan, headers)
             refold_spans(
-                scan.spans, block.first, matches.matched, matches.tenants, self._matcher.ranks(),
+                scan.spans, held.first, matches.matched, matches.tenants, self._matcher.ranks(),
                 table.rows, table.slots, table.entries, table.entry_slots, seen,
             )  # fmt: skip
 
@@ -297,7 +439,27 @@ class Sampler:
         """
         held = self._partitions[partition]
         if checkpoint.position == held.position:
-            held.shelf.dispose(held.shelf.disposable())
+            held.shelf.reached(held.position, held.table.now_ms)
+            held.shelf.dispose(held.shelf.disposable(), checkpoint.low_watermark)
+
+    def buffered_bytes(self, partition: int) -> int:
+        """Tell how many bytes of spans a partition has buffered.
+
+        Args:
+            partition: One that the engine holds.
+
+        Returns:
+            Bytes of the spans of its undecided traces.
+        """
+        return buffered([self._partitions[partition]])[1]
+
+    def buffered(self) -> tuple[int, int]:
+        """Tell how much is buffered.
+
+        Returns:
+            Spans of undecided traces of all partitions, and their bytes.
+        """
+        return buffered(self._partitions.values())
 
     def stream_time_ms(self, partition: int) -> int:
         """Tell a partition's stream time.
@@ -334,16 +496,17 @@ class Sampler:
 
     def _decide(
         self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome
-    ) -> Verdicts | None:
+    ) -> _Judged | None:
         """Decide traces, emit the kept ones and forget them all."""
         if not len(rows):
             return None
-        table = partition.table
+        table, now_ms = partition.table, partition.table.now_ms
         traces = table.rows[rows]
         due = due_traces(partition.number, traces)
         verdicts = self._compiled.decide(due)
         records = records_of(table, rows)
         kept = verdicts.decision == SAMPLED
+        words = words_of(table, rows[kept])
         outcome.emissions.extend(
             kept_traces(
                 partition.shelf, partition.number, traces[kept],
@@ -353,33 +516,35 @@ class Sampler:
         outcome.decisions.extend(
             decisions_on(
                 partition.number, traces, verdicts, self._policies, self._tenant_names(), trigger,
-                table.now_ms,
+                now_ms, words,
             )
         )  # fmt: skip
         partition.count_verdicts(traces, verdicts)
-        partition.decided.forget(table.now_ms - self._policies.decision_ttl_ms)
-        partition.decided.remember(
-            due.id_hi, due.id_lo, decided_ms(traces, trigger, table.now_ms) // 1000,
-            verdicts.decision,
-        )  # fmt: skip
+        seconds = decided_ms(traces, trigger, now_ms) // 1000
+        partition.forget_decided(now_ms - self._policies.decision_ttl_ms)
+        partition.decided.remember(due.id_hi, due.id_lo, seconds, verdicts.decision)
+        partition.out.remember_words(traces[kept], words, seconds[kept])
         partition.shelf.release(records)
         forget(table, rows)
-        return verdicts
+        return _Judged(traces, verdicts.decision, seconds)
 
     def _follow(
         self, partition: Partition, columns: BatchColumns, late: Rows, verdicts: Bytes,
-        outcome: Outcome,
+        seconds: Int64s, outcome: Outcome,
     ) -> None:  # fmt: skip
-        """Let late spans follow their traces' verdicts."""
+        """Let late spans follow their traces' verdicts; those that are out already stay in."""
         if not len(late):
             return
         repeated = repeated_in_record(late)
-        late, verdicts = late[~repeated], verdicts[~repeated]
+        sampled = np.flatnonzero((verdicts == SAMPLED) & ~repeated)
+        known = partition.let_out(columns, late[sampled], seconds[sampled])
+        repeated[sampled[known]] = True
         partition.counts.duplicates += int(repeated.sum())
-        partition.count_late(verdicts, late["status"])
-        kept = late[verdicts == SAMPLED]
+        partition.count_late(verdicts[~repeated], late["status"][~repeated])
+        kept = late[sampled[~known]]
         if len(kept):
-            outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept))
+            out = late[sampled[known]]
+            outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept, out))
 
     def _tenant_names(self) -> list[str | None]:
         """The tenants by number; None for none."""
@@ -388,18 +553,10 @@ class Sampler:
         return self._names
 
 
-def _verdicts_of(traces: Rows, verdicts: Verdicts | None, spans: Rows) -> Bytes:
-    """The verdicts on the traces that some spans belong to; all of them have just been decided."""
-    if verdicts is None:
-        return np.empty(0, np.uint8)
-    decided = {
-        (hi, lo): verdict
-        for hi, lo, verdict in zip(
-            traces["id_hi"].tolist(),
-            traces["id_lo"].tolist(),
-            verdicts.decision.tolist(),
-            strict=True,
-        )
-    } if len(spans) else {}  # fmt: skip
-    ids = zip(spans["trace_hi"].tolist(), spans["trace_lo"].tolist(), strict=True)
-    return np.array([decided[one] for one in ids], np.uint8)
+def _of_their_traces(judged: _Judged, spans: Rows) -> tuple[Bytes, Int64s]:
+    """The verdicts on the traces that some spans belong to, all decided just now, and when."""
+    ids = zip(judged.traces["id_hi"].tolist(), judged.traces["id_lo"].tolist(), strict=True)
+    places = {trace_id: place for place, trace_id in enumerate(ids)}
+    traces = zip(spans["trace_hi"].tolist(), spans["trace_lo"].tolist(), strict=True)
+    chosen = [places[trace_id] for trace_id in traces]
+    return judged.verdicts[chosen], judged.seconds[chosen]

@@ -11,7 +11,7 @@ from typing import Final
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from streamsampler.policies import PolicySet
-from streamsampler.sampler import Sampler
+from streamsampler.sampler import Limits, PastDecision, Sampler
 from streamsampler.spans.records import RecordBatch, join
 from streamsampler.store import BlockStore, StoreSettings
 
@@ -61,14 +61,20 @@ def compile_kernels(policies: PolicySet, folder: Path) -> None:
     wait_ms, ttl_ms = policies.decision_wait_ms, policies.decision_ttl_ms
     key = policies.tenant.key
     with BlockStore(folder, _SMALL) as store:
-        sampler = Sampler(policies, store)
+        sampler = Sampler(policies, store, Limits(buffered_spans=_TRACES - 1))
         sampler.assign(0)
         one = _record(1, 1, key, "a")
         long = _record(1, _TRACES, key, "b" * _LONG)
-        # The second record holds duplicates alone and is left out between the two others.
+        # The second record holds duplicates alone and is left out between the two others. One span
+        # too many is buffered, so that some are given up.
         sampler.submit(_batch(0, 0, [one, one, long]))
         sampler.use(replace(policies, decision_wait_ms=2 * wait_ms))
         sampler.submit(_batch(3 * wait_ms, 3, [_record(_TRACES + 1, 1, key, "b"), one]))
+        sampler.committed(0, sampler.checkpoint(0))
+        resumed = sampler.checkpoint(0)
+        sampler.revoke(0, keep=True)
+        sampler.assign(0, resume=resumed)
+        sampler.recall(0, [PastDecision(b"another trace...", "sampled", None, 0, b"its span")])
         sampler.advance(0, 6 * wait_ms)
         sampler.advance(0, 6 * wait_ms + 2 * ttl_ms)
         sampler.committed(0, sampler.checkpoint(0))

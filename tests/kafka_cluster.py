@@ -82,7 +82,7 @@ class KafkaCluster:
     def __init__(self, brokers: int = 1, properties: Mapping[str, str] | None = None) -> None:
         self._size = brokers
         self._extra = dict(properties or {})
-        self._ports = _free_ports(2 * brokers)
+        self._ports = free_ports(2 * brokers)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._directory = Path()
 
@@ -115,6 +115,12 @@ class KafkaCluster:
     def start_broker(self, broker: int) -> None:
         """Start a stopped broker on its old port and data; returns when all brokers answer."""
         self._launch(broker)
+        self.wait_until_up()
+
+    def start_missing_brokers(self) -> None:
+        """Start whatever was stopped or killed and not started again."""
+        for broker in set(range(self._size)) - set(self._processes):
+            self._launch(broker)
         self.wait_until_up()
 
     def stop_broker(self, broker: int) -> None:
@@ -240,7 +246,8 @@ def bootstrap_from_environment() -> str | None:
     return os.environ.get("STREAMSAMPLER_TEST_BOOTSTRAP") or None
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Find ports on the loopback interface that nobody listens on."""
     # Below the range that outgoing connections take theirs from, so that a port is still free
     # when its broker is started again.
     candidates = random.sample(range(15_000, 32_000), 50 * count)

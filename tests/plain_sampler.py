@@ -2,13 +2,17 @@
 
 Written from the rules: stream time is the largest record time; a trace whose deadline it has
 reached is decided before the record that moved it is taken in; a duplicate is a span with the id,
-kind and start of one that its trace has; late spans follow their trace's verdict.
+kind and start of one that its trace has, or of one of a sampled trace that is out; late spans
+follow their trace's verdict.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tests.oracle_otlp import Malformed, SpanFields, read_record
+
+_DECIDED = 2**62
+"""In place of a late span's offset: it came out with its trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class PlainSampler:
     verdicts: dict[bytes, bool] = field(default_factory=dict)
     decisions: list[PlainDecision] = field(default_factory=list)
     kept: dict[bytes, list[tuple[bytes, int, int]]] = field(default_factory=dict)
+    out: dict[bytes, dict[tuple[bytes, int, int], int]] = field(default_factory=dict)
     duplicates: int = 0
     dead: int = 0
 
@@ -88,11 +93,13 @@ class PlainSampler:
         late: set[tuple[bytes, tuple[bytes, int, int]]] = set()
         for span in spans:
             if span.trace_id in self.verdicts:
-                identity = (span.trace_id, _identity(span))
-                self.duplicates += identity in late
-                if identity not in late:
-                    self._keep(span)
-                late.add(identity)
+                identity = _identity(span)
+                repeated = (span.trace_id, identity) in late
+                repeated |= identity in self.out.get(span.trace_id, ())
+                self.duplicates += repeated
+                if not repeated:
+                    self._keep(span, record.offset)
+                late.add((span.trace_id, identity))
             else:
                 self._buffer(span, record)
 
@@ -130,11 +137,21 @@ class PlainSampler:
         )
         del self.traces[trace_id]
         for span in trace.spans:
-            self._keep(span)
+            self._keep(span, _DECIDED)
 
-    def _keep(self, span: SpanFields) -> None:
+    def _keep(self, span: SpanFields, late_at: int) -> None:
         if self.verdicts[span.trace_id]:
             self.kept.setdefault(span.trace_id, []).append(_identity(span))
+            self.out.setdefault(span.trace_id, {})[_identity(span)] = late_at
+
+    def taken_over(self, low_watermark: int) -> None:
+        """Forget which late spans are out, as whoever takes over reads none of them again.
+
+        Unless a copy of one comes again behind the low watermark: then the engine knows better.
+        """
+        for spans in self.out.values():
+            for identity in [one for one, late_at in spans.items() if late_at < low_watermark]:
+                del spans[identity]
 
 
 def _identity(span: SpanFields) -> tuple[bytes, int, int]:

@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from rich.console import Console
 
 from streamsampler.cli.terminal import Steps, result_console, steps_on_terminal
-from streamsampler.config import Log, Settings, Store
+from streamsampler.config import Http, Log, Settings, Store
 from streamsampler.kafka.embedded import PARTITIONS, EmbeddedKafka
 from streamsampler.kafka.errors import FailStopError
 from streamsampler.kafka.logs import configure_logging
@@ -132,6 +132,8 @@ def demo(context: click.Context, /, *, traces: int, seed: int, no_color: bool) -
             kafka={"bootstrap.servers": kafka.bootstrap},
             group_id="streamsampler-demo",
             store=Store(path=Path(directory) / "worker"),
+            guarantee="at_least_once",
+            http=Http(address=None),
         )
         kafka.create(settings.topics)
         steps.go("publishing the policies")

@@ -14,9 +14,10 @@ from typing import Final
 import click
 
 from streamsampler.cli import FAILED, REFUSED, exit_code
-from streamsampler.config import Settings, load_settings
+from streamsampler.config import ConfigError, Settings, load_settings
 from streamsampler.kafka.logs import configure_logging
 from streamsampler.kafka.worker import run_worker
+from streamsampler.observe import AddressError, nth_address
 
 LOOK_SECONDS: Final = 0.2
 
@@ -86,6 +87,12 @@ def _own(settings: Settings, index: int, workers: int) -> Settings:
     """The settings of one of several workers: a folder and a name of its own."""
     store = settings.store.model_copy(update={"path": settings.store.path / f"worker-{index}"})
     own: dict[str, object] = {"store": store}
+    if settings.http.address is not None:
+        try:
+            address = nth_address(settings.http.address, index)
+        except AddressError as error:
+            raise ConfigError(str(error)) from error
+        own["http"] = settings.http.model_copy(update={"address": address})
     if settings.instance_id is not None and workers > 1:
         own["instance_id"] = f"{settings.instance_id}-{index}"
     return settings.model_copy(update=own)

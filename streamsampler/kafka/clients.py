@@ -2,12 +2,14 @@
 
 import logging
 import math
+import socket
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from streamsampler.config import ConfigError, Settings
@@ -36,7 +38,7 @@ CONSUMER_DEFAULTS: Final[Mapping[str, str]] = {"client.id": "streamsampler"}
 
 
 def producer_properties(settings: Settings) -> Properties:
-    """Join the properties of the producer.
+    """Join the properties of a producer outside of transactions.
 
     Args:
         settings: Theirs go over the defaults, the guarantee's over theirs.
@@ -45,6 +47,27 @@ def producer_properties(settings: Settings) -> Properties:
         librdkafka's properties.
     """
     return {**PRODUCER_DEFAULTS, **settings.kafka, "enable.idempotence": "true"}
+
+
+def transactional_properties(settings: Settings) -> Properties:
+    """Join the properties of the producer whose records count only once committed.
+
+    Args:
+        settings: Theirs go over the defaults, the guarantee's over theirs.
+
+    Returns:
+        librdkafka's properties. A static member has the same transactional id each time, so that
+        it ends what it left open; any other process has an id of its own.
+    """
+    name = settings.instance_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+    properties = {
+        **producer_properties(settings),
+        "transactional.id": f"{settings.group_id}-{name}",
+        "transaction.timeout.ms": str(settings.transaction_timeout_ms),
+    }
+    # A record outlives no transaction, whatever message.timeout.ms would say.
+    properties["message.timeout.ms"] = str(settings.transaction_timeout_ms)
+    return properties
 
 
 def group_properties(settings: Settings) -> Properties:
@@ -87,11 +110,12 @@ def reader_properties(settings: Settings) -> Properties:
         # Policies and past decisions: what is gone from their topics matters no more.
         "auto.offset.reset": "earliest",
         "enable.partition.eof": "true",
+        "isolation.level": "read_committed",
     }
 
 
 def make_producer(settings: Settings) -> Producer:
-    """Make the producer of a worker.
+    """Make a producer outside of transactions.
 
     Args:
         settings: The settings.
@@ -103,6 +127,21 @@ def make_producer(settings: Settings) -> Producer:
         ConfigError: librdkafka refuses a property.
     """
     return _made(Producer, producer_properties(settings))
+
+
+def make_transactional_producer(settings: Settings) -> Producer:
+    """Make the producer whose records count only once committed.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The producer, which the caller closes.
+
+    Raises:
+        ConfigError: librdkafka refuses a property.
+    """
+    return _made(Producer, transactional_properties(settings))
 
 
 def make_group_consumer(settings: Settings) -> Consumer:
@@ -173,6 +212,34 @@ def topic_partitions(settings: Settings, admin: AdminClient) -> dict[str, int]:
             "kafka.bootstrap.servers, and the TLS and SASL properties under kafka."
         ) from error
     return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def store_identity(settings: Settings, admin: AdminClient) -> str:
+    """Tell what the blocks in a local store are of, so that no others are taken for ours.
+
+    Args:
+        settings: For the topic and the group.
+        admin: Whom to ask.
+
+    Returns:
+        Cluster, topic with its id where the broker tells it, and group. A topic that was made
+        anew under its old name has another id.
+
+    Raises:
+        FailStopError: No broker answered in time.
+    """
+    topic, seconds = settings.topics.input, settings.startup_timeout_ms / 1000
+    try:
+        cluster = admin.list_topics(timeout=seconds).cluster_id
+    except KafkaException as error:
+        raise FailStopError(f"no broker named its cluster: {error.args[0].str()}.") from error
+    topic_id = ""
+    try:
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
+        topic_id = str(described[topic].result().topic_id)
+    except KafkaException as error:
+        _log.debug("topic_id_unknown", topic=topic, reason=error.args[0].str())
+    return f"{cluster}/{topic}/{topic_id}/{settings.group_id}"
 
 
 def _made(kind: Callable[[Properties], Client], properties: Properties) -> Client:

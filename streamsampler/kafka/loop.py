@@ -5,54 +5,43 @@ and each batch is dealt with whole before the next call.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamsampler.config import Settings
+from streamsampler.kafka.backpressure import Backpressure
 from streamsampler.kafka.clock import Clock
-from streamsampler.kafka.commits import commit_offsets
+from streamsampler.kafka.errors import FailStopError, RollBackError
 from streamsampler.kafka.idle import IdleClocks
-from streamsampler.kafka.offsets import Start, to_commit
+from streamsampler.kafka.kept import KeptBlocks
+from streamsampler.kafka.offsets import to_commit
 from streamsampler.kafka.outbox import Outbox
-from streamsampler.kafka.ownership import Ownership, State
+from streamsampler.kafka.ownership import COMMITTED, Ownership, State
+from streamsampler.kafka.poison import Suspects
 from streamsampler.kafka.policy_topic import PolicyTopic
+from streamsampler.kafka.rebalances import Rebalances
 from streamsampler.kafka.records import Reading, read_messages, sift
-from streamsampler.kafka.takeover import Readback, find_starts
+from streamsampler.kafka.reporting import Reporting, Watch
+from streamsampler.kafka.takeover import TakeOver
+from streamsampler.observe import Vitals
 from streamsampler.policies import PolicySet
-from streamsampler.sampler import Checkpoint, Counts, Outcome, Sampler
+from streamsampler.sampler import Checkpoint, Outcome, Sampler
 from streamsampler.spans.formats import Translate
+from streamsampler.store import BlockStore, StoreError
 
 POLL_SECONDS: Final = 0.05
-REMINDER_MS: Final = 30_000
-ENGINE_STATES: Final = (State.LIVE, State.PAUSED)
-"""A partition in one of these is held by the engine."""
+MEND_MS: Final = 5_000
+"""How long a store that failed is left alone before it is opened again."""
 
 _log = structlog.get_logger("streamsampler.worker")
 
 
 def _offsets(checkpoint: Checkpoint) -> tuple[int, int]:
     return checkpoint.low_watermark, checkpoint.position
-
-
-def _ignore(_: object) -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Who wants to see what a worker does; called in its thread, so quickly.
-
-    Attributes:
-        outcome: Given what came of each batch.
-        counts: Given the counts of each partition at each commit interval.
-    """
-
-    outcome: Callable[[Outcome], None] = _ignore
-    counts: Callable[[dict[int, Counts]], None] = _ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +53,7 @@ class Links:
         admin: For offsets.
         outbox: For what is written.
         policies: The policies topic, read to its end.
+        store: The engine's blocks.
         translate: From the input's format to OTLP protobuf; None where they are one.
     """
 
@@ -71,6 +61,7 @@ class Links:
     admin: AdminClient
     outbox: Outbox
     policies: PolicyTopic
+    store: BlockStore
     translate: Translate | None
 
 
@@ -81,9 +72,10 @@ class Worker:
         settings: The settings.
         policies: The set in force.
         sampler: The engine, which has that set and no partitions.
-        links: To Kafka.
+        links: To Kafka and to the disk.
         clock: The time.
         watch: Who wants to see.
+        vitals: The health page's view.
     """
 
     def __init__(
@@ -94,6 +86,7 @@ class Worker:
         links: Links,
         clock: Clock,
         watch: Watch,
+        vitals: Vitals,
     ) -> None:
         self._settings = settings
         self._topic = settings.topics.input
@@ -102,15 +95,34 @@ class Worker:
         self._links = links
         self._consumer = links.consumer
         self._clock = clock
-        self._watch = watch
         self._ownership = Ownership()
+        self._take_over = TakeOver(settings, links.consumer, links.admin, sampler, self._ownership)
+        self._rebalances = Rebalances(settings, links.admin)
         self._idle = IdleClocks()
-        self._starts: dict[int, Start] = {}
-        self._readbacks: list[Readback] = []
+        self._backpressure = Backpressure(
+            settings, links.consumer, sampler, self._ownership, self._idle
+        )
+        self._reporting = Reporting(
+            settings,
+            links.consumer,
+            sampler,
+            self._ownership,
+            self._take_over,
+            watch,
+            vitals,
+        )
+        self._suspects = Suspects()
+        self._kept = KeptBlocks(
+            settings.store.kept_bytes,
+            settings.store.kept_ms,
+            links.store.partitions(),
+            clock.monotonic_ms(),
+        )
         self._committed: dict[int, tuple[int, int]] = {}
         self._next_commit_ms = 0
-        self._keyless_said = 0
-        self._next_reminder_ms = 0
+        self._store_trouble = ""
+        self._mend_at_ms = 0
+        self._settled = False
         self._stop: Callable[[], bool] = lambda: False
         self._stopped_at_ms: int | None = None
         self._failed = False
@@ -118,15 +130,15 @@ class Worker:
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until told to stop: then finish the batch, commit and leave.
 
-        What is buffered stays undecided; whoever takes the partitions over reads it again.
+        What is buffered stays undecided; whoever takes the partitions over goes on with it.
 
         Args:
             stop: Asked between batches.
 
         Raises:
             FailStopError: Something was refused for good. Nothing was committed past it.
+            RestartError: The clients are of no use any more. Likewise.
             KafkaException: The client failed.
-            StoreError: The disk failed.
         """
         self._stop = stop
         self._consumer.subscribe(
@@ -138,111 +150,149 @@ class Worker:
         try:
             while not stop():
                 self._step()
-            self._commit(self._ownership.within(*ENGINE_STATES))
         except BaseException:
             self._failed = True
             raise
         finally:
-            self._consumer.close()  # calls on_revoke
-            for readback in self._readbacks:
-                readback.close()
+            self._consumer.close()  # calls on_revoke, which commits
+            self._take_over.close()
+
+    @property
+    def _held(self) -> tuple[int, ...]:
+        """The partitions whose work may be committed."""
+        return self._ownership.within(*COMMITTED)
 
     def _step(self) -> None:
         """One batch, and what is due besides."""
-        self._follow_policies()
-        self._take_batch()
-        self._advance_idle()
-        self._recover()
+        self._reporting.vitals.turned(self._clock.monotonic_ms())
+        self._guarded(self._follow_policies)
+        self._guarded(self._take_batch)
+        self._guarded(self._advance_idle)
+        self._guarded(self._go_on_taking_over)
         now_ms = self._clock.monotonic_ms()
-        if now_ms >= self._next_commit_ms:
-            self._commit(self._ownership.within(*ENGINE_STATES))
+        written = self._links.outbox.written_bytes
+        due = now_ms >= self._next_commit_ms or written >= self._settings.commit_bytes
+        if due and not self._rebalances.to_be_waited_for(now_ms):
             self._next_commit_ms = now_ms + self._settings.commit_interval_ms
-            self._report(now_ms)
+            self._guarded(lambda: self._commit(self._held))
+            self._guarded(self._make_room)
+            self._reporting.show(
+                now_ms, self._policies.version, self._store_trouble, settled=self._settled
+            )
+
+    def _guarded(self, do: Callable[[], None]) -> None:
+        """Do something; where it cannot be done, undo what there is since the last commit."""
+        try:
+            do()
+        except RollBackError as error:
+            self._roll_back(str(error))
+        except StoreError as error:
+            self._stand_still(error)
 
     def _follow_policies(self) -> None:
         policies = self._links.policies.follow()
         if policies is not None:
-            self._sampler.use(policies)
             self._policies = policies
             _log.info("policy_set_in_force", version=policies.version)
+            self._sampler.use(policies)
 
     def _take_batch(self) -> None:
         # While decisions are read back, that waits instead.
-        seconds = 0.0 if self._readbacks else POLL_SECONDS
+        seconds = 0.0 if self._take_over.busy else POLL_SECONDS
         messages = self._consumer.consume(self._settings.batch_records, seconds)
         if not messages:
             return
-        arrived = sift(messages, self._ownership.within(State.LIVE))
-        if arrived.records:
-            latest_ms = self._clock.wall_ms() + self._settings.allowed_skew_ms
-            reading = read_messages(arrived.records, latest_ms, self._links.translate)
-            self._deliver(self._sampler.submit(reading.batch), reading)
-            for partition in reading.partitions:
-                self._idle.woke(partition)
+        arrived = sift(messages, self._ownership.within(State.LIVE, State.RECOVERING))
+        for part in self._suspects.parts(self._take_over.sift(arrived.records)):
+            if part:
+                self._submit(part)
         now_ms = self._clock.monotonic_ms()
-        for partition in arrived.ended:
-            self._idle.ended(partition, self._sampler.stream_time_ms(partition), now_ms)
+        for partition, offset in arrived.ended.items():
+            self._take_over.replayed(partition, offset)
+            if self._ownership.state(partition) is State.LIVE:
+                self._idle.ended(partition, self._sampler.stream_time_ms(partition), now_ms)
+        for partition, words in arrived.gone.items():
+            self._begin_again_at_what_is_left(partition, words)
+
+    def _submit(self, messages: Sequence[Message]) -> None:
+        latest_ms = self._clock.wall_ms() + self._settings.allowed_skew_ms
+        reading = read_messages(
+            messages, latest_ms, self._links.translate, self._suspects.condemned
+        )
+        try:
+            outcome = self._sampler.submit(reading.batch)
+        except StoreError:
+            raise
+        except Exception as error:
+            words = self._suspects.accuse(reading.batch, error)
+            _log.exception("engine_failed", records=len(messages), problem=words)
+            raise RollBackError(f"the engine failed on a record: {words}") from error
+        self._suspects.acquit(reading.batch)
+        self._deliver(outcome, reading)
+        for partition in reading.partitions:
+            self._idle.woke(partition)
+            self._take_over.replayed(partition, self._sampler.checkpoint(partition).position)
+
+    def _begin_again_at_what_is_left(self, partition: int, words: str) -> None:
+        if self._settings.input.out_of_range == "stop":
+            raise FailStopError(
+                f"{self._topic}/{partition}: the next offset to read is not in the topic any more "
+                f"({words}): records were deleted faster than they were read. Set "
+                "input.out_of_range: earliest to go on with what is left."
+            )
+        raise RollBackError(f"records of partition {partition} were deleted unread: {words}")
 
     def _advance_idle(self) -> None:
         for partition, stream_time_ms in self._idle.due(self._clock.monotonic_ms()):
             self._deliver(self._sampler.advance(partition, stream_time_ms), None)
 
+    def _go_on_taking_over(self) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if self._store_trouble and not self._mend_store(now_ms):
+            return
+        self._take_over.step(now_ms, self._policies.decision_ttl_ms)
+
     def _commit(self, partitions: Collection[int]) -> None:
         """Make what was done so far last.
 
-        1. Every kept trace and dead letter written so far is acknowledged by the broker.
-        2. Only then the decisions on them are written, and acknowledged: a decision tells the
-           partition's next owner that its trace has been dealt with.
-        3. Of each partition, the engine says where it stands: the low watermark, which is the
+        1. Of each partition, the engine says where it stands: the low watermark, which is the
            first offset that an undecided trace still needs, the position and the stream time.
-        4. The low watermark is committed as the group's offset, the rest as its metadata,
-           synchronously.
-        5. The engine learns of it, and lets go of the blocks that no one can need any more.
+        2. The outbox commits: the low watermark as the group's offset, the rest as its metadata,
+           together with all kept traces, decisions and dead letters written since the last commit.
+           Exactly once, that is one transaction; at least once, it is an order
+           (`outbox.OrderedOutbox`).
+        3. The engine learns of it, and lets go of the blocks that no one can need any more.
 
-        A failure in 1 or 2 stops the worker: nothing is committed past it, and the partition's
-        next owner begins at the last commit. A crash between 1 and 2 lets the next owner decide,
-        and write, the kept traces of one interval again: at least once. In 4, a refusal because
-        the group is moving on leaves everything as it was, for the next interval.
+        All partitions that may be committed must be in it, as all of them have written into the
+        same transaction; and no other, as the broker does not check who owns a partition.
 
         Args:
-            partitions: Of those that the engine holds.
+            partitions: Of those that the engine holds, all that are live or paused.
+
+        Raises:
+            RollBackError: It was refused, and must be undone.
+            StoreError: It is committed, but the store failed.
+            FailStopError: Something was refused for good, or took too long.
+            RestartError: The clients are of no use any more.
         """
-        self._links.outbox.settle(self._overdue)
         checkpoints = {p: self._sampler.checkpoint(p) for p in partitions}
         # On an idle partition only stream time moves on, which the next record would tell too.
         moved = {p: c for p, c in checkpoints.items() if self._committed.get(p) != _offsets(c)}
-        if moved:
-            offsets = [to_commit(self._topic, p, checkpoint) for p, checkpoint in moved.items()]
-            refused = commit_offsets(self._consumer, offsets)
-            if refused is not None:
-                _log.warning("commit_refused", partitions=sorted(moved), reason=refused)
-                return
+        offsets = [to_commit(self._topic, p, checkpoint) for p, checkpoint in moved.items()]
+        began_ms, written = self._clock.monotonic_ms(), self._links.outbox.written_bytes
+        refused = self._links.outbox.commit(self._consumer, offsets, self._overdue)
+        if refused is not None:
+            _log.warning("commit_refused", partitions=sorted(moved), reason=refused)
+            return
+        took_ms = self._clock.monotonic_ms() - began_ms
+        self._reporting.committed(partitions, took_ms if moved or written else None)
         for partition, checkpoint in checkpoints.items():
             self._committed[partition] = _offsets(checkpoint)
             self._sampler.committed(partition, checkpoint)
 
     def _deliver(self, outcome: Outcome, reading: Reading | None) -> None:
         self._links.outbox.add(outcome, reading)
-        self._watch.outcome(outcome)
-
-    def _report(self, now_ms: int) -> None:
-        """Show the counts; say loudly what makes sampling by trace impossible, or is a bug."""
-        counts = {p: self._sampler.counts(p) for p in self._ownership.within(*ENGINE_STATES)}
-        self._watch.counts(counts)
-        for partition, one in counts.items():
-            if not one.conserved():
-                _log.error("conservation_broken", partition=partition, **asdict(one))
-        keyless = sum(one.records_keyless for one in counts.values())
-        if keyless > self._keyless_said and now_ms >= self._next_reminder_ms:
-            self._keyless_said = keyless
-            self._next_reminder_ms = now_ms + REMINDER_MS
-            _log.warning(
-                "records_without_key",
-                topic=self._topic,
-                records=keyless,
-                mend="set partition_traces_by_id: true in the Collector's kafka exporter; without "
-                "it the spans of a trace are spread over partitions and decided on apart",
-            )
+        self._reporting.watch.outcome(outcome)
 
     def _overdue(self) -> bool:
         """Whether a worker that was told to stop has waited long enough for its brokers."""
@@ -252,84 +302,128 @@ class Worker:
         self._stopped_at_ms = self._stopped_at_ms or now_ms
         return now_ms - self._stopped_at_ms > self._settings.stop_timeout_ms
 
+    # What cannot be done is undone, and done again from the last commit.
+
+    def _roll_back(self, reason: str) -> None:
+        """Abort, and take every partition through the door that a new one comes through."""
+        _log.warning("rolled_back", reason=reason, partitions=list(self._ownership.owned))
+        if self._links.outbox.abort():
+            _log.warning("transaction_aborted", reason=reason)
+            self._reporting.vitals.aborted()
+        self._next_commit_ms = 0  # and with it, what is told of the partitions
+        for partition in self._ownership.owned:
+            if self._ownership.state(partition) is State.ASSIGNED:
+                continue
+            self._forget(partition, keep=False)
+            self._ownership.move(partition, State.ASSIGNED)
+            self._consumer.pause([TopicPartition(self._topic, partition)])
+
+    def _forget(self, partition: int, *, keep: bool) -> int:
+        """Drop what the engine and we know of a partition; tell how many bytes the store keeps."""
+        self._take_over.forget(partition)
+        self._idle.woke(partition)
+        self._committed.pop(partition, None)
+        if partition not in self._sampler.partitions:
+            return 0
+        self._reporting.vitals.left(partition)
+        return self._sampler.revoke(partition, keep=keep)
+
+    def _stand_still(self, error: StoreError) -> None:
+        """The disk is full, or fails: nothing is read until the store can be written again."""
+        self._store_trouble = str(error)
+        self._mend_at_ms = self._clock.monotonic_ms() + MEND_MS
+        _log.error(
+            "store_failed",
+            problem=str(error),
+            partitions=list(self._ownership.owned),
+            mend="nothing is committed past it; the partitions go on by themselves when there is "
+            "room at store.path",
+        )
+        self._roll_back(str(error))
+
+    def _mend_store(self, now_ms: int) -> bool:
+        """Try to open a store that failed again.
+
+        Returns:
+            Whether it can be used.
+        """
+        if now_ms < self._mend_at_ms:
+            return False
+        try:
+            self._links.store.reopen()
+        except StoreError as error:
+            self._mend_at_ms = now_ms + MEND_MS
+            self._store_trouble = str(error)
+            _log.error("store_failed_again", problem=str(error))
+            return False
+        _log.info("store_mended", after=self._store_trouble)
+        self._store_trouble = ""
+        return True
+
+    def _make_room(self) -> None:
+        self._backpressure.regulate()
+        for partition in self._kept.surplus(self._clock.monotonic_ms()):
+            if partition not in self._ownership.owned:
+                self._sampler.discard(partition)
+
     # A rebalance. The lists hold only what changes.
 
     def _on_assign(self, consumer: Consumer, assigned: Sequence[TopicPartition]) -> None:
+        self._settled = True
         partitions = [one.partition for one in assigned]
         if not partitions:
             return
-        starts = find_starts(self._settings, consumer, self._links.admin, partitions)
-        at = [
-            TopicPartition(self._topic, partition, start.checkpoint.low_watermark)
-            for partition, start in starts.items()
-        ]
-        consumer.incremental_assign(at)
-        consumer.pause(at)  # until its past decisions have been read back
-        for partition, start in starts.items():
+        # Where each is read from is found out when its past decisions are known.
+        places = [TopicPartition(self._topic, p, OFFSET_BEGINNING) for p in partitions]
+        consumer.incremental_assign(places)
+        consumer.pause(places)
+        for partition in partitions:
             self._ownership.move(partition, State.ASSIGNED)
-            self._starts[partition] = start
-            if start.skipped:
-                _log.error("offsets_skipped", partition=partition, offsets=start.skipped)
-        at_low_watermarks = {p: start.checkpoint.low_watermark for p, start in starts.items()}
-        _log.info("partitions_assigned", low_watermarks=at_low_watermarks)
+            self._kept.came(partition)
+        self._next_commit_ms = 0  # and with it, what is told of the partitions
+        _log.info("partitions_assigned", partitions=sorted(partitions))
 
     def _on_revoke(self, _: Consumer, revoked: Sequence[TopicPartition]) -> None:
         partitions = [one.partition for one in revoked]
-        held = set(partitions) & set(self._ownership.within(*ENGINE_STATES))
-        if held and not self._failed:
-            self._commit(held)
-        self._leave(partitions, State.REVOKED)
+        committed = False
+        if not self._failed and set(partitions) & set(self._held):
+            committed = self._commit_before_leaving()
+        self._leave(partitions, State.REVOKED, keep=committed)
+
+    def _commit_before_leaving(self) -> bool:
+        """Commit everything, as what is left behind is somebody else's in a moment.
+
+        Returns:
+            Whether it is committed; else all is undone, and whoever is next does it again.
+        """
+        before = set(self._held)
+        self._guarded(lambda: self._commit(self._held))
+        return before == set(self._held)
 
     def _on_lost(self, _: Consumer, lost: Sequence[TopicPartition]) -> None:
-        self._leave([one.partition for one in lost], State.LOST)
+        partitions = [one.partition for one in lost]
+        if not self._failed and set(partitions) & set(self._held):
+            # What they wrote is in the open transaction; somebody else may have it already.
+            self._guarded(lambda: self._roll_back("partitions were lost"))
+        self._leave(partitions, State.LOST, keep=False)
 
-    def _leave(self, partitions: Sequence[int], state: State) -> None:
+    def _leave(self, partitions: Sequence[int], state: State, *, keep: bool) -> None:
         for partition in partitions:
-            if self._failed and partition not in self._ownership.owned:
+            if partition not in self._ownership.owned:
                 continue  # assigning it is what failed
-            if self._ownership.state(partition) in ENGINE_STATES:
-                counts = self._sampler.counts(partition)
-                _log.info(
-                    "partition_counts",
-                    partition=partition,
-                    conserved=counts.conserved(),
-                    **asdict(counts),
-                )
-                self._sampler.revoke(partition)
-            for readback in self._readbacks:
-                readback.forget(partition)
-            self._idle.woke(partition)
-            self._committed.pop(partition, None)
+            if self._ownership.state(partition) in COMMITTED:
+                self._reporting.left(partition)
+            self._suspects.forget(partition)
+            try:
+                size = self._forget(partition, keep=keep and self._stands_as_committed(partition))
+                self._kept.left(partition, size, self._clock.monotonic_ms())
+            except StoreError as error:  # then it is read again from Kafka
+                _log.warning("store_not_kept", partition=partition, problem=str(error))
             self._ownership.move(partition, state)
         if partitions:
             _log.info("partitions_left", partitions=sorted(partitions), state=state.value)
 
-    # Taking over
-
-    def _recover(self) -> None:
-        """Read past decisions back; partitions that have theirs go live."""
-        assigned = self._ownership.within(State.ASSIGNED)
-        if assigned:
-            self._readbacks.append(
-                Readback(
-                    self._settings,
-                    self._links.admin,
-                    {p: self._starts[p].checkpoint for p in assigned},
-                    self._policies.decision_ttl_ms,
-                )
-            )
-            for partition in assigned:
-                self._ownership.move(partition, State.RECOVERING)
-        for readback in list(self._readbacks):
-            for partition, decided in readback.poll().items():
-                checkpoint = self._starts.pop(partition).checkpoint
-                self._sampler.assign(partition, checkpoint, decided)
-                self._ownership.move(partition, State.LIVE)
-                beginning = TopicPartition(self._topic, partition, checkpoint.low_watermark)
-                # What the client may have fetched before the pause took hold was passed over.
-                self._consumer.seek(beginning)
-                self._consumer.resume([beginning])
-                _log.debug("partition_live", partition=partition, decisions_read=len(decided))
-            if readback.finished:
-                readback.close()
-                self._readbacks.remove(readback)
+    def _stands_as_committed(self, partition: int) -> bool:
+        if partition not in self._committed:
+            return False
+        return self._committed[partition] == _offsets(self._sampler.checkpoint(partition))

@@ -56,12 +56,13 @@ class Start:
     """Where a partition is taken up.
 
     Attributes:
-        checkpoint: What the engine resumes from; reading begins at its low watermark.
-        skipped: Offsets that were committed as still needed and are gone from the topic.
+        checkpoint: What the engine resumes from.
+        beginning: The first offset that the topic still has; where records are needed that lie
+            before it, they are gone.
     """
 
     checkpoint: Checkpoint
-    skipped: int = 0
+    beginning: int
 
 
 def resolve_start(
@@ -84,15 +85,16 @@ def resolve_start(
         out_of_range: What to do where the checkpoint's offset is not in the topic any more.
 
     Returns:
-        The checkpoint to resume from, and what was lost.
+        The checkpoint to resume from, which may lie before the topic's beginning: the local store
+        may have what the topic has not.
 
     Raises:
         FailStopError: The offset is not there, and the setting says to stop.
     """
     if committed is None:
-        return Start(_fresh(beginning if start == "earliest" else end))
+        return Start(_fresh(beginning if start == "earliest" else end), beginning)
     if beginning <= committed.low_watermark and committed.position <= end:
-        return Start(committed)
+        return Start(committed, beginning)
     if out_of_range == "stop":
         raise FailStopError(
             f"{name}: the group stands at offsets {committed.low_watermark} to "
@@ -101,9 +103,9 @@ def resolve_start(
             "input.out_of_range: earliest to go on with what is left."
         )
     if committed.position > end:
-        return Start(_fresh(beginning))  # its records are others than those dealt with
-    left = Checkpoint(beginning, max(beginning, committed.position), committed.stream_time_ms)
-    return Start(left, skipped=beginning - committed.low_watermark)
+        # Its records are others than those dealt with.
+        return Start(_fresh(beginning), beginning)
+    return Start(committed, beginning)
 
 
 def _fresh(offset: int) -> Checkpoint:

@@ -1,25 +1,40 @@
-"""What a worker writes, in the order that at-least-once rests on."""
+"""What a worker writes, and how it is made to last: in transactions, or in a certain order."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamsampler.config import Topics
+from streamsampler.kafka.commits import commit_offsets
 from streamsampler.kafka.dead_letters import dead_letter
-from streamsampler.kafka.errors import FailStopError
+from streamsampler.kafka.errors import FailStopError, RollBackError
 from streamsampler.kafka.records import Reading
-from streamsampler.sampler import Decision, Outcome
+from streamsampler.kafka.transactions import Transactions
+from streamsampler.outcome import Decision, Outcome
 
 WAIT_SECONDS: Final = 0.1
+REFUSED_FOR_GOOD: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        # The library's own error codes begin with an underscore; they are public all the same.
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    }
+)
+"""A record refused so would be refused again, however often it is written."""
 
 
-class Outbox:
-    """Writes kept traces and dead letters at once, and holds decisions until those are safe.
-
-    A decision on its topic says that its trace has been dealt with: whoever takes the partition
-    over after a crash passes the trace's spans over. So it must not be there before the broker
-    has acknowledged the kept trace.
+class Outbox(ABC):
+    """Writes kept traces, decisions and dead letters, and makes them last.
 
     Args:
         producer: Stays its opener's.
@@ -31,9 +46,12 @@ class Outbox:
         self._producer = producer
         self._topics = topics
         self._worker_id = worker_id
-        self._decisions: list[Decision] = []
-        self._failure = ""
+        self._failure: KafkaError | None = None
+        self._failed_topic = ""
+        self.written_bytes = 0
+        """Of the values written since the last commit."""
 
+    @abstractmethod
     def add(self, outcome: Outcome, reading: Reading | None = None) -> None:
         """Write what came of a batch.
 
@@ -42,8 +60,44 @@ class Outbox:
             reading: The batch; None where there was none, and so no dead letters.
 
         Raises:
-            FailStopError: Something written earlier, or this, was refused.
+            FailStopError: Something written earlier, or this, was refused for good.
+            RollBackError: Something written earlier was not taken, and may be another time.
+            RestartError: The producer is of no use.
         """
+
+    @abstractmethod
+    def commit(
+        self, consumer: Consumer, offsets: Sequence[TopicPartition], overdue: Callable[[], bool]
+    ) -> str | None:
+        """Make what was written since the last commit last, and the offsets with it.
+
+        Args:
+            consumer: The member of the group that owns the partitions.
+            offsets: One for each partition that moved, with metadata.
+            overdue: Asked while waiting; true: wait no longer.
+
+        Returns:
+            None where it is done; else why the offsets were refused for now, with no harm done.
+
+        Raises:
+            FailStopError: Something was refused for good or took too long.
+            RollBackError: It must all be undone and done again.
+            RestartError: The producer is of no use.
+        """
+
+    @abstractmethod
+    def abort(self) -> bool:
+        """Undo what was written since the last commit, as far as the guarantee goes.
+
+        Returns:
+            Whether there was a transaction to abort.
+
+        Raises:
+            RestartError: The producer is of no use.
+            FailStopError: It waited too long.
+        """
+
+    def _write_emissions(self, outcome: Outcome) -> None:
         for emission in outcome.emissions:
             self._produce(
                 self._topics.output,
@@ -51,7 +105,19 @@ class Outbox:
                 value=emission.value,
                 headers=list(emission.headers),
             )
-        self._decisions += outcome.decisions
+
+    def _write_decisions(self, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            self._produce(
+                self._topics.decisions,
+                partition=decision.partition,
+                key=decision.trace_id,
+                value=decision.pack(),
+                # Stream time, so that those since a checkpoint can be found by its time.
+                timestamp=max(decision.decided_at_ms, 0),
+            )
+
+    def _write_dead_letters(self, outcome: Outcome, reading: Reading | None) -> None:
         for letter in outcome.dead_letters:
             assert reading is not None
             cause = reading.malformed.get(letter.record, letter)
@@ -64,32 +130,6 @@ class Outbox:
                 value=record.value,
                 headers=record.headers,
             )
-        self._producer.poll(0)
-        self._raise_failure()
-
-    def settle(self, overdue: Callable[[], bool]) -> None:
-        """Wait until the broker has acknowledged everything, decisions last.
-
-        Args:
-            overdue: Asked while waiting; true: wait no longer. Without it, too, this ends: each
-                record is acknowledged or given up within message.timeout.ms.
-
-        Raises:
-            FailStopError: Something was refused or took too long; nothing may be committed.
-        """
-        self._flush(overdue)
-        decisions, self._decisions = self._decisions, []
-        for decision in decisions:
-            self._produce(
-                self._topics.decisions,
-                partition=decision.partition,
-                key=decision.trace_id,
-                value=decision.pack(),
-                # Stream time, so that those since a checkpoint can be found by its time.
-                timestamp=max(decision.decided_at_ms, 0),
-            )
-        if decisions:
-            self._flush(overdue)
 
     def _produce(self, topic: str, **record: Any) -> None:
         while True:
@@ -99,14 +139,130 @@ class Outbox:
                 # The queue is full: the broker's pace is ours.
                 self._producer.poll(WAIT_SECONDS)
                 self._raise_failure()
-            except KafkaException as error:
-                raise FailStopError(_refusal(topic, error.args[0])) from error
+            except KafkaException as refused:
+                self._fail(topic, refused.args[0])
+                self._raise_failure()
             else:
+                self.written_bytes += len(record["value"] or b"")
                 return
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and not self._failure:
-            self._failure = _refusal(message.topic() or "", error)
+        if error is not None:
+            self._fail(message.topic() or "", error)
+
+    def _fail(self, topic: str, error: KafkaError) -> None:
+        if self._failure is None:
+            self._failure, self._failed_topic = error, topic
+
+    def _raise_failure(self) -> None:
+        error, topic = self._failure, self._failed_topic
+        if error is None:
+            return
+        words = f"a record for {topic} was not written: {error.str()}"
+        if error.code() in REFUSED_FOR_GOOD:
+            mend = ""
+            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                mend = " Raise the topic's max.message.bytes (and kafka.message.max.bytes)."
+            raise FailStopError(f"{words}. Nothing is committed past it.{mend}")
+        raise RollBackError(words)
+
+
+class TransactionalOutbox(Outbox):
+    """Exactly once: everything in the transaction that commits the offsets.
+
+    Args:
+        producer: With a transactional id; stays its opener's.
+        transactions: Its transactions, started.
+        topics: Where to write.
+        worker_id: For dead letters.
+    """
+
+    def __init__(
+        self, producer: Producer, transactions: Transactions, topics: Topics, worker_id: str
+    ) -> None:
+        super().__init__(producer, topics, worker_id)
+        self._transactions = transactions
+
+    def add(self, outcome: Outcome, reading: Reading | None = None) -> None:
+        """See `Outbox`."""
+        if outcome.emissions or outcome.decisions or outcome.dead_letters:
+            self._transactions.begin()
+            self._write_emissions(outcome)
+            self._write_decisions(outcome.decisions)
+            self._write_dead_letters(outcome, reading)
+        self._producer.poll(0)
+        self._raise_failure()
+
+    def commit(
+        self,
+        consumer: Consumer,
+        offsets: Sequence[TopicPartition],
+        overdue: Callable[[], bool],  # noqa: ARG002 - the transactions were given theirs
+    ) -> str | None:
+        """See `Outbox`; nothing is refused without harm."""
+        if offsets or self._transactions.open:
+            try:
+                self._transactions.commit(consumer, offsets)
+            except RollBackError:
+                self._producer.poll(0)
+                self._raise_failure()  # the record that was refused says more, and may be final
+                raise
+        self.written_bytes = 0
+        return None
+
+    def abort(self) -> bool:
+        """See `Outbox`; readers of committed records never see what was written."""
+        was_open = self._transactions.open
+        self._transactions.abort()
+        self._producer.poll(0)  # what is reported of the records that went with it
+        self._failure = None
+        self.written_bytes = 0
+        return was_open
+
+
+class OrderedOutbox(Outbox):
+    """At least once: a decision only after its trace is safe, offsets only after the decisions.
+
+    A decision on its topic says that its trace has been dealt with: whoever takes the partition
+    over after a crash passes the trace's spans over. So it must not be there before the broker
+    has acknowledged the kept trace.
+
+    Args:
+        producer: Stays its opener's.
+        topics: Where to write.
+        worker_id: For dead letters.
+    """
+
+    def __init__(self, producer: Producer, topics: Topics, worker_id: str) -> None:
+        super().__init__(producer, topics, worker_id)
+        self._decisions: list[Decision] = []
+
+    def add(self, outcome: Outcome, reading: Reading | None = None) -> None:
+        """See `Outbox`; decisions are held until the commit."""
+        self._write_emissions(outcome)
+        self._decisions += outcome.decisions
+        self._write_dead_letters(outcome, reading)
+        self._producer.poll(0)
+        self._raise_failure()
+
+    def commit(
+        self, consumer: Consumer, offsets: Sequence[TopicPartition], overdue: Callable[[], bool]
+    ) -> str | None:
+        """See `Outbox`."""
+        self._flush(overdue)
+        decisions, self._decisions = self._decisions, []
+        if decisions:
+            self._write_decisions(decisions)
+            self._flush(overdue)
+        self.written_bytes = 0
+        return commit_offsets(consumer, offsets) if offsets else None
+
+    def abort(self) -> bool:
+        """See `Outbox`; kept traces that were written come out again."""
+        self._decisions = []
+        self._failure = None
+        self.written_bytes = 0
+        return False
 
     def _flush(self, overdue: Callable[[], bool]) -> None:
         while waiting := self._producer.flush(WAIT_SECONDS):
@@ -117,16 +273,3 @@ class Outbox:
                     "them; they are written again after the next start."
                 )
         self._raise_failure()
-
-    def _raise_failure(self) -> None:
-        if self._failure:
-            raise FailStopError(self._failure)
-
-
-def _refusal(topic: str, error: KafkaError) -> str:
-    mend = ""
-    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        mend = " Raise the topic's max.message.bytes (and kafka.message.max.bytes)."
-    return (
-        f"a record for {topic} was not written: {error.str()}. Nothing is committed past it.{mend}"
-    )

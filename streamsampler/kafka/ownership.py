@@ -9,9 +9,9 @@ class State(Enum):
     """What a partition is to this worker."""
 
     ASSIGNED = "assigned"
-    """The group gave it to us; nothing of it has been read."""
+    """The group gave it to us, or what we did with it was undone; nothing of it is held."""
     RECOVERING = "recovering"
-    """Its past decisions are being read back; its records wait."""
+    """Its past decisions are read back, and the records that its undecided traces need."""
     LIVE = "live"
     """Its records are read and decided on."""
     PAUSED = "paused"
@@ -25,16 +25,22 @@ class State(Enum):
 _LEAVING: Final = frozenset({State.REVOKED, State.LOST})
 OWNED: Final = frozenset(State) - _LEAVING
 
+COMMITTED: Final = frozenset({State.LIVE, State.PAUSED})
+"""What such a partition did may be committed: it is ours, and knows all that was decided."""
+
+_AGAIN: Final = frozenset({State.ASSIGNED})
+
 TRANSITIONS: Final[Mapping[State | None, frozenset[State]]] = {
     None: frozenset({State.ASSIGNED}),
     State.ASSIGNED: frozenset({State.RECOVERING}) | _LEAVING,
-    State.RECOVERING: frozenset({State.LIVE}) | _LEAVING,
-    State.LIVE: frozenset({State.PAUSED}) | _LEAVING,
-    State.PAUSED: frozenset({State.LIVE}) | _LEAVING,
+    State.RECOVERING: frozenset({State.LIVE}) | _AGAIN | _LEAVING,
+    State.LIVE: frozenset({State.PAUSED}) | _AGAIN | _LEAVING,
+    State.PAUSED: frozenset({State.LIVE}) | _AGAIN | _LEAVING,
     State.REVOKED: frozenset({State.ASSIGNED}),
     State.LOST: frozenset({State.ASSIGNED}),
 }
-"""From each state, where a partition may go; None: never seen."""
+"""From each state, where a partition may go; None: never seen. An aborted transaction takes a
+partition back to assigned, through the same door as one that was just given to us."""
 
 
 class IllegalTransitionError(RuntimeError):

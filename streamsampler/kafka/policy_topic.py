@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from streamsampler.config import Settings
 from streamsampler.kafka.clients import make_producer, make_reader
 from streamsampler.kafka.errors import FailStopError
-from streamsampler.kafka.watermarks import CatchUp, read_watermarks
+from streamsampler.kafka.watermarks import CatchUp, insist_on_watermarks
 from streamsampler.policies import (
     PolicyError,
     PolicySet,
@@ -129,7 +129,7 @@ class PolicyTopic:
         topic = settings.topics.policies
         self._in_force = PolicyInForce(topic)
         everywhere = range(partitions)
-        watermarks = read_watermarks(admin, topic, everywhere, settings.startup_timeout_ms)
+        watermarks = insist_on_watermarks(admin, topic, everywhere, settings.startup_timeout_ms)
         self._consumer: Consumer = make_reader(settings)
         self._consumer.assign(
             [TopicPartition(topic, p, watermarks[p].beginning) for p in everywhere]

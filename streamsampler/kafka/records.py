@@ -4,9 +4,10 @@ Hot: about a microsecond a record, most of it inside confluent-kafka. No object 
 record beyond librdkafka's own message.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 from typing import Final, cast
 
 import numpy as np
@@ -32,6 +33,8 @@ _PASSING: Final = frozenset(
 UNREADABLE: Final = b"\xff"
 """Stands in the batch for a record that could not be translated: no reader takes it for a span,
 so the engine counts it as dead, and its offset is not missing."""
+
+NOTHING: Final[Mapping[tuple[int, int], MalformedRecord]] = MappingProxyType({})
 
 _log = structlog.get_logger("streamsampler.records")
 
@@ -63,11 +66,14 @@ class Arrived:
 
     Attributes:
         records: Messages with records.
-        ended: Partitions that were read to their end, with nothing after it.
+        ended: Partitions that were read to their end, with nothing after it, and that offset.
+        gone: Partitions whose next records were deleted before they were read, and the client's
+            words on it.
     """
 
     records: Sequence[Message]
-    ended: Sequence[int]
+    ended: Mapping[int, int]
+    gone: Mapping[int, str] = field(default_factory=dict)
 
 
 def sift(messages: Sequence[Message], live: Collection[int]) -> Arrived:
@@ -86,29 +92,26 @@ def sift(messages: Sequence[Message], live: Collection[int]) -> Arrived:
     mine = frozenset(live)
     records = [m for m in messages if m.error() is None and m.partition() in mine]
     if len(records) == len(messages):
-        return Arrived(records, ())
+        return Arrived(records, {})
     ends: dict[int, int] = {}
+    gone: dict[int, str] = {}
     for message in messages:
-        error, partition, offset = message.error(), message.partition(), message.offset()
-        if error is None or partition is None or offset is None:
+        error, partition = message.error(), message.partition()
+        if error is None or partition is None:
             continue
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
-            ends[partition] = offset
+            ends[partition] = message.offset() or 0
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - likewise
+            gone[partition] = error.str()
         else:
             _judge(error, message.topic() or "", partition)
     last = {message.partition(): message.offset() or 0 for message in records}
-    ended = [p for p, offset in ends.items() if p in mine and last.get(p, -1) < offset]
-    return Arrived(records, ended)
+    ended = {p: at for p, at in ends.items() if p in mine and last.get(p, -1) < at}
+    return Arrived(records, ended, {p: words for p, words in gone.items() if p in mine})
 
 
 def _judge(error: KafkaError, topic: str, partition: int) -> None:
     """Let pass what mends itself, stop at the rest."""
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's name
-        raise FailStopError(
-            f"{topic}/{partition}: the next offset to read is not in the topic any more "
-            f"({error.str()}): records were deleted faster than they were read. Set "
-            "input.out_of_range: earliest to go on with what is left after a restart."
-        )
     passing = error.retriable() or error.code() in _PASSING
     if error.fatal() or not passing:
         raise FailStopError(f"{topic}/{partition}: cannot be read: {error.str()}.")
@@ -116,7 +119,10 @@ def _judge(error: KafkaError, topic: str, partition: int) -> None:
 
 
 def read_messages(
-    messages: Sequence[Message], latest_ms: int, translate: Translate | None = None
+    messages: Sequence[Message],
+    latest_ms: int,
+    translate: Translate | None = None,
+    condemned: Mapping[tuple[int, int], MalformedRecord] = NOTHING,
 ) -> Reading:
     """Turn messages into a batch.
 
@@ -125,6 +131,7 @@ def read_messages(
         latest_ms: Wall clock plus allowed skew, ms since the epoch; a record's time is at most
             this.
         translate: From the wire format to OTLP protobuf; None where they are one.
+        condemned: By partition and offset, records that are not to be read, and why.
 
     Returns:
         The batch, grouped by partition.
@@ -138,6 +145,12 @@ def read_messages(
     headers = cast("list[Headers | None]", [message.headers() for message in messages])
     values = [message.value() for message in messages]
     malformed = {} if translate is None else _translate(values, headers, translate)
+    if condemned:
+        for index, message in enumerate(messages):
+            why = condemned.get((message.partition() or 0, message.offset() or 0))
+            if why is not None:
+                values[index] = UNREADABLE
+                malformed[index] = why
     batch = join(
         partitions,
         cast("list[int]", [message.offset() for message in messages]),

@@ -12,18 +12,21 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     OffsetSpec,
 )
 
-from streamsampler.kafka.errors import FailStopError
+from streamsampler.kafka.errors import FailStopError, NotYetError
 
 RETRY_SECONDS: Final = 0.1
+LEADERS_SECONDS: Final = 0.5
 _LEADERLESS: Final = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         # The library's own error codes begin with an underscore; they are public all the same.
         KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
     }
 )
 _SPECS = (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
@@ -57,28 +60,52 @@ def read_watermarks(
         The offsets of each.
 
     Raises:
-        FailStopError: A broker did not tell.
+        NotYetError: A leader is being chosen, or a broker did not answer in time.
+        FailStopError: It will never tell.
     """
     if not partitions:
         return {}
     sought = [TopicPartition(topic, partition) for partition in partitions]
+    try:
+        beginnings, ends = (
+            _list_offsets(admin, sought, spec, timeout_ms / 1000) for spec in _SPECS
+        )
+    except KafkaException as error:
+        reason = error.args[0]
+        words = f"{topic}: no broker told its offsets: {reason.str()}."
+        if not _passes(reason):
+            raise FailStopError(words) from error
+        # The client would go on asking the leader that it knows.
+        _ask_for_leaders(admin)
+        raise NotYetError(words) from error
+    return {p: Watermarks(beginnings[p], ends[p]) for p in partitions}
+
+
+def insist_on_watermarks(
+    admin: AdminClient, topic: str, partitions: Collection[int], timeout_ms: int
+) -> dict[int, Watermarks]:
+    """Ask for the true offsets of partitions until a broker tells: at a start, where nobody waits.
+
+    Args:
+        admin: Whom to ask.
+        topic: The topic.
+        partitions: Which.
+        timeout_ms: How long brokers may take, all in all.
+
+    Returns:
+        The offsets of each.
+
+    Raises:
+        FailStopError: A broker did not tell.
+    """
     deadline = time.monotonic() + timeout_ms / 1000
     while True:
         try:
-            beginnings, ends = (
-                _list_offsets(admin, sought, spec, timeout_ms / 1000) for spec in _SPECS
-            )
-        except KafkaException as error:
-            reason = error.args[0]
-            if not _passes(reason) or time.monotonic() > deadline:
-                raise FailStopError(
-                    f"{topic}: no broker told its offsets: {reason.str()}."
-                ) from error
+            return read_watermarks(admin, topic, partitions, timeout_ms)
+        except NotYetError as error:
+            if time.monotonic() > deadline:
+                raise FailStopError(str(error)) from error
             time.sleep(RETRY_SECONDS)
-            # The client would go on asking the leader that it knows.
-            _ask_for_leaders(admin)
-        else:
-            return {p: Watermarks(beginnings[p], ends[p]) for p in partitions}
 
 
 def _list_offsets(
@@ -96,7 +123,7 @@ def _list_offsets(
 def _ask_for_leaders(admin: AdminClient) -> None:
     # It need not succeed: the next try says what is wrong.
     with contextlib.suppress(KafkaException):
-        admin.list_topics(timeout=1)
+        admin.list_topics(timeout=LEADERS_SECONDS)
 
 
 def _passes(error: KafkaError) -> bool:
@@ -127,6 +154,15 @@ class CatchUp:
             return False
         del self._ends[partition]
         return True
+
+    def add(self, partition: int, end: int) -> None:
+        """Wait for a partition to be read to an offset.
+
+        Args:
+            partition: Its number.
+            end: The offset behind the last record that is waited for.
+        """
+        self._ends[partition] = end
 
     def forget(self, partition: int) -> None:
         """No longer wait for a partition."""

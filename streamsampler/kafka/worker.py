@@ -2,13 +2,16 @@
 
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from structlog.contextvars import bound_contextvars
 
 from streamsampler import __version__
@@ -17,14 +20,19 @@ from streamsampler.kafka.clients import (
     make_admin,
     make_group_consumer,
     make_producer,
+    make_transactional_producer,
+    store_identity,
     topic_partitions,
 )
 from streamsampler.kafka.clock import Clock
-from streamsampler.kafka.errors import FailStopError
-from streamsampler.kafka.loop import REMINDER_MS, Links, Watch, Worker
-from streamsampler.kafka.outbox import Outbox
+from streamsampler.kafka.errors import FailStopError, RestartError
+from streamsampler.kafka.loop import Links, Worker
+from streamsampler.kafka.outbox import OrderedOutbox, Outbox, TransactionalOutbox
 from streamsampler.kafka.policy_topic import PolicyTopic, read_policies_file
+from streamsampler.kafka.reporting import REMINDER_MS, Watch
 from streamsampler.kafka.topics import check_topics
+from streamsampler.kafka.transactions import Transactions
+from streamsampler.observe import AddressError, HealthServer, Vitals
 from streamsampler.policies import PolicySet
 from streamsampler.policies.sentences import no_such_key
 from streamsampler.sampler import Limits, Sampler
@@ -36,6 +44,12 @@ __all__ = ["Watch", "run_worker"]
 
 OTLP_PROTO: Final = "otlp_proto"
 WAIT_SECONDS: Final = 0.2
+RESTART_SECONDS: Final = 1.0
+MOST_RESTARTS: Final = 5
+WITHIN_SECONDS: Final = 120.0
+FLUSH_SECONDS: Final = 5.0
+MOST_TURN_MS: Final = 180_000
+"""A turn of the loop may wait for brokers as long as a transaction insists, and more than once."""
 
 _log = structlog.get_logger("streamsampler.worker")
 
@@ -60,9 +74,86 @@ def run_worker(
         FailStopError: No broker answered, a topic is missing, or something was refused for good.
     """
     translate = find_translation(settings.input.format)
+    clock = clock or Clock()
+    vitals = Vitals(settings.worker_id, __version__, settings.guarantee, clock.monotonic_ms())
+    session = Session(settings, stop, watch or Watch(), clock, vitals, translate)
+    restarts: deque[float] = deque(maxlen=MOST_RESTARTS)
     try:
+        with bound_contextvars(worker=settings.worker_id), _listening(settings, vitals, clock):
+            while not stop():
+                try:
+                    session.run()
+                    break
+                except RestartError as error:
+                    _note_restart(restarts, error)
+                    vitals.restarted()
+                    time.sleep(RESTART_SECONDS)
+            _log.info("worker_stopped")
+    except AddressError as error:
+        raise ConfigError(str(error)) from error
+    except KafkaException as error:
+        raise FailStopError(f"the Kafka client failed: {error.args[0].str()}.") from error
+    except StoreError as error:
+        raise FailStopError(f"the block store failed: {error}.") from error
+
+
+@contextmanager
+def _listening(settings: Settings, vitals: Vitals, clock: Clock) -> Iterator[None]:
+    """The health page, where the settings want one."""
+    address = settings.http.address
+    if address is None:
+        yield
+        return
+    with HealthServer(
+        address, vitals.read, vitals.metrics, clock.monotonic_ms, limit_ms=MOST_TURN_MS
+    ) as server:
+        _log.info("health_served", address=server.address)
+        yield
+
+
+def _note_restart(restarts: deque[float], error: RestartError) -> None:
+    """Say that the worker goes on with new clients, or stop where that does not help."""
+    now = time.monotonic()
+    if len(restarts) == MOST_RESTARTS and now - restarts[0] < WITHIN_SECONDS:
+        raise FailStopError(
+            f"the Kafka clients failed {MOST_RESTARTS + 1} times within {WITHIN_SECONDS:g} s, the "
+            f"last time with: {error}. Is there another worker with the same instance_id?"
+        ) from error
+    restarts.append(now)
+    _log.warning("worker_restarting", reason=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a worker does with one set of clients.
+
+    Attributes:
+        settings: The settings.
+        stop: Asked between batches.
+        watch: Who wants to see.
+        clock: The time.
+        vitals: The health page's view.
+        translate: From the input's format to OTLP protobuf; None where they are one.
+    """
+
+    settings: Settings
+    stop: Callable[[], bool]
+    watch: Watch
+    clock: Clock
+    vitals: Vitals
+    translate: Translate | None
+
+    def run(self) -> None:
+        """Open what is needed, work until told to stop, close everything.
+
+        Raises:
+            RestartError: The clients are of no use any more.
+            FailStopError: Something was refused for good.
+            KafkaException: A client failed.
+            StoreError: The store cannot be opened.
+        """
+        settings = self.settings
         with ExitStack() as opened:
-            opened.enter_context(bound_contextvars(worker=settings.worker_id))
             admin = make_admin(settings)
             existing = topic_partitions(settings, admin)
             check_topics(settings.topics, existing)
@@ -70,22 +161,18 @@ def run_worker(
             topic = opened.enter_context(
                 closing(PolicyTopic(settings, admin, existing[settings.topics.policies]))
             )
-            policies = _wait_for_policies(settings, topic, stop)
+            policies = _wait_for_policies(settings, topic, self.stop)
             if policies is None:
                 return
             _compile(policies)
-            producer = opened.enter_context(_open_producer(settings))
-            store = opened.enter_context(BlockStore(settings.store.path, _memory(settings)))
+            outbox = opened.enter_context(_open_outbox(settings, self.stop))
+            store = opened.enter_context(_open_store(settings, admin))
             sampler = Sampler(policies, store, _limits(settings))
-            outbox = Outbox(producer, settings.topics, settings.worker_id)
-            links = Links(make_group_consumer(settings), admin, outbox, topic, translate)
-            worker = Worker(settings, policies, sampler, links, clock or Clock(), watch or Watch())
-            worker.run(stop)
-            _log.info("worker_stopped")
-    except KafkaException as error:
-        raise FailStopError(f"the Kafka client failed: {error.args[0].str()}.") from error
-    except StoreError as error:
-        raise FailStopError(f"the block store failed: {error}.") from error
+            consumer = make_group_consumer(settings)
+            links = Links(consumer, admin, outbox, topic, store, self.translate)
+            Worker(settings, policies, sampler, links, self.clock, self.watch, self.vitals).run(
+                self.stop
+            )
 
 
 def _log_start(settings: Settings) -> None:
@@ -158,17 +245,54 @@ def _wait_for_policies(
 
 
 @contextmanager
-def _open_producer(settings: Settings) -> Iterator[Producer]:
-    producer = make_producer(settings)
+def _open_outbox(settings: Settings, stop: Callable[[], bool]) -> Iterator[Outbox]:
+    """The outbox of the guarantee, over a producer of its own."""
+    transactional = settings.guarantee == "exactly_once"
+    producer = make_transactional_producer(settings) if transactional else make_producer(settings)
     try:
-        yield producer
+        if transactional:
+            transactions = Transactions(producer, _Patience(settings.stop_timeout_ms, stop))
+            transactions.start()
+            yield TransactionalOutbox(producer, transactions, settings.topics, settings.worker_id)
+        else:
+            yield OrderedOutbox(producer, settings.topics, settings.worker_id)
     except BaseException:
         # Nothing past the last commit counts; whoever goes on from there writes it again.
         producer.purge()
         raise
     finally:
-        producer.flush()
+        producer.flush(FLUSH_SECONDS)
         producer.close()
+
+
+class _Patience:
+    """Whether a worker that was told to stop has waited long enough for its brokers."""
+
+    def __init__(self, most_ms: int, stop: Callable[[], bool]) -> None:
+        self._most_seconds = most_ms / 1000
+        self._stop = stop
+        self._since: float | None = None
+
+    def __call__(self) -> bool:
+        if not self._stop():
+            return False
+        self._since = self._since or time.monotonic()
+        return time.monotonic() - self._since > self._most_seconds
+
+
+@contextmanager
+def _open_store(settings: Settings, admin: AdminClient) -> Iterator[BlockStore]:
+    """The blocks of this worker, as far as they are of this cluster, topic and group."""
+    with BlockStore(settings.store.path, _memory(settings)) as store:
+        if store.rebuilt:
+            _log.warning("store_rebuilt", path=str(settings.store.path), problem=store.rebuilt)
+        if not store.claim(store_identity(settings, admin)):
+            _log.warning(
+                "store_cleared",
+                path=str(settings.store.path),
+                reason="it held blocks of another cluster, topic or group",
+            )
+        yield store
 
 
 def _memory(settings: Settings) -> StoreSettings:
@@ -185,4 +309,7 @@ def _limits(settings: Settings) -> Limits:
         block_bytes=settings.store.block_bytes,
         max_record_bytes=settings.output.max_record_bytes,
         decisions=settings.limits.decisions,
+        spans_out=settings.limits.spans_out,
+        buffered_spans=settings.limits.buffered_spans,
+        buffered_bytes=settings.limits.buffered_bytes,
     )

@@ -4,16 +4,18 @@ A block is written once, under a key that only grows, and deleted whole. Nothing
 a trace or a policy is; Kafka is the log, so there is no write-ahead log.
 """
 
-from streamsampler.store.blocks import Block, decode_block, encode_block
+from streamsampler.store.blocks import LATE_SPAN, Block, check_block, decode_block, encode_block
 from streamsampler.store.rocks import BlockStore, StoreError, StoreSettings
 from streamsampler.store.shelf import Shelf
 
 __all__ = [
+    "LATE_SPAN",
     "Block",
     "BlockStore",
     "Shelf",
     "StoreError",
     "StoreSettings",
+    "check_block",
     "decode_block",
     "encode_block",
 ]

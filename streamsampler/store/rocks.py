@@ -3,11 +3,13 @@
 The database is told what its data is like: values of 64 to 256 kB that are written once, read a
 few times within seconds and deleted within a minute or so, in the order of their keys. So:
 memtables large enough that most blocks die in memory, LZ4 for what does not, no write-ahead log
-(Kafka is the log), and a block cache of a set size.
+(Kafka is the log), and a block cache of a set size. What outlives a kill is therefore all writes
+up to some moment: as if those after it had never been.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,13 +22,15 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
-    ReadOptions,
     WriteOptions,
 )
 
 from streamsampler.store.blocks import Block, decode_block
 
 _KEY_BYTES: Final = 12
+_LARGEST: Final = 2**64 - 1
+_IDENTITY: Final = b"\0"  # stands before the keys of all blocks
+_CORRUPT: Final = "Corruption"  # how RocksDB's words begin
 # Several memtables are flushed as one, so that a block and its deletion meet in memory and neither
 # is written; the rest take what comes meanwhile.
 _MEMTABLES: Final = 6
@@ -72,11 +76,19 @@ def _key(partition: int, number: int) -> bytes:
     return partition.to_bytes(4, "big") + number.to_bytes(8, "big")
 
 
+def _partition_and_number(key: object) -> tuple[int, int]:
+    """Read a key; that of the identity is nobody's."""
+    assert isinstance(key, bytes)
+    if len(key) != _KEY_BYTES:
+        return -1, -1
+    return int.from_bytes(key[:4], "big"), int.from_bytes(key[4:], "big")
+
+
 class BlockStore:
     """Owns the database; whoever opens it closes it, or uses it in a ``with``."""
 
     def __init__(self, path: Path, settings: StoreSettings | None = None) -> None:
-        """Open or create the database.
+        """Open or create the database; one that is damaged is made anew, as Kafka is the log.
 
         Args:
             path: A folder for this worker alone.
@@ -87,19 +99,97 @@ class BlockStore:
         """
         self._path = path
         self._settings = settings or StoreSettings()
+        self._identity = b""
+        self._write = cast("Any", WriteOptions())  # its stubs take properties for methods
+        self._write.disable_wal = True
+        self.rebuilt = ""
+        """RocksDB's words on what was wrong with a database that was made anew; else empty."""
+        self._open()
+
+    def _open(self) -> None:
         self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self._cached_bytes = 0
+        self._sizes: dict[int, dict[int, int]] | None = None
+        self._damage = ""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = Rdict(
-                str(path), _options(self._settings), access_type=AccessType.read_write()
-            )
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = self._opened()
         except Exception as error:  # rocksdict raises bare Exceptions with RocksDB's words
             mend = " (another worker has it open: each needs a folder of its own)"
             held = mend if "lock" in str(error).lower() else ""
-            raise StoreError(f"cannot open the block store at {path}: {error}{held}") from error
-        self._write = cast("Any", WriteOptions())  # its stubs take properties for methods
-        self._write.disable_wal = True
+            raise StoreError(
+                f"cannot open the block store at {self._path}: {error}{held}"
+            ) from error
+
+    def _opened(self) -> Rdict:
+        options, mode = _options(self._settings), AccessType.read_write()
+        try:
+            return Rdict(str(self._path), options, access_type=mode)
+        except Exception as error:
+            if not _is_damage(str(error), self._path):
+                raise
+            Rdict.destroy(str(self._path), options)
+            self.rebuilt = str(error)
+            return Rdict(str(self._path), options, access_type=mode)
+
+    def reopen(self) -> None:
+        """Close the database and open it again, after it has failed.
+
+        One that turned out to be damaged is made anew. Nobody may hold blocks of it.
+
+        Raises:
+            StoreError: It still fails.
+        """
+        damage, identity = self._damage, self._identity
+        with suppress(StoreError):
+            self.close()
+        if damage:
+            with self._failures("cannot remove the damaged block store"):
+                Rdict.destroy(str(self._path), _options(self._settings))
+        self._open()
+        if damage:
+            self.rebuilt = damage
+        if identity:
+            self._put(_IDENTITY, identity)
+
+    @contextmanager
+    def _failures(self, what: str) -> Iterator[None]:
+        """Say RocksDB's errors with what could not be done, and keep damage in mind."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:  # as above
+            if str(error).startswith(_CORRUPT):
+                self._damage = str(error)
+            raise StoreError(f"{what} at {self._path}: {error}") from error
+
+    def _put(self, key: bytes, value: bytes) -> None:
+        with self._failures("cannot write"):
+            self._database.put(key, value, write_opt=self._write)
+
+    def claim(self, identity: str) -> bool:
+        """Make the database one cluster's, topic's and group's; delete what is another's.
+
+        Args:
+            identity: Theirs.
+
+        Returns:
+            False where blocks of another identity, or of none, were there, and are deleted.
+
+        Raises:
+            StoreError: The database cannot be read or written.
+        """
+        self._identity = identity.encode()
+        with self._failures("cannot read"):
+            found = self._database.get(_IDENTITY)
+        if found == self._identity:
+            return True
+        held = self.partitions()
+        for partition in held:
+            self.clear(partition)
+        self._put(_IDENTITY, self._identity)
+        return not held and found is None
 
     def put(self, partition: int, number: int, value: bytes) -> None:
         """Write a block.
@@ -112,10 +202,10 @@ class BlockStore:
         Raises:
             StoreError: It could not be written: the disk is full, or fails.
         """
-        try:
+        with self._failures(f"cannot write block {number}"):
             self._database.put(_key(partition, number), value, write_opt=self._write)
-        except Exception as error:
-            raise StoreError(f"cannot write block {number} to {self._path}: {error}") from error
+        if self._sizes is not None:
+            self._sizes.setdefault(partition, {})[number] = len(value)
 
     def get(self, partition: int, number: int) -> bytes:
         """Read a block.
@@ -130,10 +220,8 @@ class BlockStore:
         Raises:
             StoreError: It is not there, or cannot be read.
         """
-        try:
+        with self._failures(f"cannot read block {number}"):
             value: bytes | None = self._database.get(_key(partition, number))
-        except Exception as error:
-            raise StoreError(f"cannot read block {number} from {self._path}: {error}") from error
         if value is None:
             raise StoreError(f"block {number} of partition {partition} is not in {self._path}")
         return value
@@ -176,45 +264,144 @@ class BlockStore:
         Raises:
             StoreError: The deletion could not be written.
         """
-        try:
+        with self._failures("cannot delete blocks"):
             for number in numbers:
-                block = self._cache.pop((partition, number), None)
-                self._cached_bytes -= len(block.body) if block else 0
+                self._forget(partition, number)
                 self._database.delete(_key(partition, number), write_opt=self._write)
-        except Exception as error:
-            raise StoreError(f"blocks at {self._path} cannot be deleted: {error}") from error
+
+    def _forget(self, partition: int, number: int) -> None:
+        block = self._cache.pop((partition, number), None)
+        self._cached_bytes -= len(block.body) if block else 0
+        if self._sizes is not None:
+            sizes = self._sizes.get(partition, {})
+            sizes.pop(number, None)
+            if not sizes:
+                self._sizes.pop(partition, None)
 
     def blocks(self, partition: int) -> Iterator[tuple[int, bytes]]:
-        """Read all blocks of a partition.
+        """Read all blocks of a partition, one by one.
 
         Args:
             partition: The input partition.
 
         Yields:
             Number and bytes of each block, by rising number.
-        """
-        bounds = ReadOptions()
-        bounds.set_iterate_upper_bound(_key(partition + 1, 0))
-        for key, value in self._database.items(from_key=_key(partition, 0), read_opt=bounds):
-            assert isinstance(key, bytes)
-            assert isinstance(value, bytes)
-            yield int.from_bytes(key[4:_KEY_BYTES], "big"), value
 
-    def clear(self, partition: int) -> int:
-        """Delete all blocks of a partition.
+        Raises:
+            StoreError: One cannot be read.
+        """
+        with self._failures(f"cannot read the blocks of partition {partition}"):
+            # Not with bounds in read options: the iterator reads those after they are freed.
+            rows = self._database.iter()
+            rows.seek(_key(partition, 0))
+            while rows.valid():
+                key, value = rows.key(), rows.value()
+                assert isinstance(value, bytes)
+                whose, number = _partition_and_number(key)
+                if whose != partition:
+                    return
+                yield number, value
+                rows.next()
+            rows.status()  # a damaged place looks like the end
+
+    def last(self, partition: int) -> int | None:
+        """Find a partition's newest block.
 
         Args:
             partition: The input partition.
 
         Returns:
-            The first number that no block has had.
+            Its number; None where there is no block.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        with self._failures(f"cannot read the blocks of partition {partition}"):
+            rows = self._database.iter()
+            rows.seek_for_prev(_key(partition, _LARGEST))
+            if not rows.valid():
+                rows.status()
+                return None
+            whose, number = _partition_and_number(rows.key())
+            return number if whose == partition else None
+
+    def clear(self, partition: int) -> int:
+        """Delete all blocks of a partition, the newest first, also where they cannot be read.
+
+        Args:
+            partition: The input partition.
+
+        Returns:
+            The first number that no block has had, as far as they can be read.
 
         Raises:
             StoreError: The deletion could not be written.
         """
-        numbers = [number for number, _ in self.blocks(partition)]
-        self.delete(partition, numbers)
+        numbers: list[int] = []
+        try:
+            numbers.extend(number for number, _ in self.blocks(partition))
+        except StoreError:
+            self._clear_unread(partition)
+        # What outlives a kill in the midst of this still has no gap.
+        self.delete(partition, numbers[::-1])
         return numbers[-1] + 1 if numbers else 0
+
+    def _clear_unread(self, partition: int) -> None:
+        with self._failures("cannot delete blocks"):
+            self._database.delete_range(
+                _key(partition, 0), _key(partition + 1, 0), write_opt=self._write
+            )
+        for held, number in list(self._cache):
+            if held == partition:
+                self._forget(partition, number)
+        if self._sizes is not None:
+            self._sizes.pop(partition, None)
+
+    def partitions(self) -> dict[int, int]:
+        """Tell whose blocks are here; the first time, all of them are read.
+
+        Returns:
+            Partition and bytes of its blocks, as far as they can be read.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        if self._sizes is None:
+            self._sizes = self._measured()
+        return {partition: sum(sizes.values()) for partition, sizes in self._sizes.items()}
+
+    def _measured(self) -> dict[int, dict[int, int]]:
+        measured: dict[int, dict[int, int]] = {}
+        partition = 0
+        while True:
+            try:
+                found = self._first_partition(partition)
+            except StoreError:
+                # A damaged place that hides whose it is; those that come after it are found.
+                if partition > self._last_partition():
+                    return measured
+                partition += 1
+                continue
+            if found is None:
+                return measured
+            measured[found] = {}
+            with suppress(StoreError):
+                for number, value in self.blocks(found):
+                    measured[found][number] = len(value)
+            partition = found + 1
+
+    def _first_partition(self, least: int) -> int | None:
+        with self._failures("cannot read"):
+            rows = self._database.iter()
+            rows.seek(_key(least, 0))
+            if not rows.valid():
+                rows.status()
+                return None
+            return _partition_and_number(rows.key())[0]
+
+    def _last_partition(self) -> int:
+        ends = [file["end_key"] for file in self._database.live_files()]
+        return max((int.from_bytes(end[:4], "big") for end in ends), default=0)
 
     def written_bytes(self) -> int:
         """How many bytes RocksDB holds on disk now, tables alone."""
@@ -226,8 +413,16 @@ class BlockStore:
         return sum(int(self._database.property_int_value(f"rocksdb.{n}") or 0) for n in names)
 
     def close(self) -> None:
-        """Flush what is in memory and let the folder go."""
-        self._database.close()
+        """Flush what is in memory and let the folder go.
+
+        Raises:
+            StoreError: Not all could be written; the folder is let go all the same.
+        """
+        with self._failures("cannot flush"):
+            try:
+                self._database.flush(wait=True)
+            finally:
+                self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -239,3 +434,9 @@ class BlockStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _is_damage(words: str, path: Path) -> bool:
+    """Tell a database that lost a file or a byte from one that is locked or out of reach."""
+    lost = "No such file" in words and (path / "CURRENT").exists()
+    return words.startswith(_CORRUPT) or lost

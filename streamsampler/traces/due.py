@@ -56,6 +56,21 @@ def all_rows(table: TraceTable) -> Int64s:
     return _in_order(table, found)
 
 
+def oldest_rows(table: TraceTable, spans: int, size: int) -> Int64s:
+    """Find the oldest traces, as many as it takes to give up so much.
+
+    Args:
+        table: The partition's traces.
+        spans: How many spans they are to have together, at least.
+        size: How many bytes, likewise.
+
+    Returns:
+        int64[n], their rows, oldest first; all there are where that is not enough.
+    """
+    found = np.empty(table.live, np.int64)
+    return found[: list_oldest(table.rows, table.registers, spans, size, found)]
+
+
 def _in_order(table: TraceTable, found: Int64s) -> Int64s:
     rows = table.rows[found]
     if not len(rows):
@@ -118,6 +133,31 @@ def collect_due(rows: Rows, buckets: UInt32s, registers: Int64s, found: Int64s) 
             row = np.int64(rows[row]["due_next"]) - 1
         bucket += 1
     registers[CURSOR] = last
+    return count
+
+
+@kernel
+def list_oldest(rows: Rows, registers: Int64s, spans: Word, size: Word, found: Int64s) -> Word:
+    """Walk the arrival list until enough is found.
+
+    Args:
+        rows: The table's rows.
+        registers: The table's registers.
+        spans: How many spans are enough.
+        size: How many bytes.
+        found: int64[live], written: rows, oldest first.
+
+    Returns:
+        How many rows.
+    """
+    count = 0
+    row = registers[OLDEST] - 1
+    while row >= 0 and (spans > 0 or size > 0):
+        found[count] = row
+        count += 1
+        spans -= np.int64(rows[row]["spans"])
+        size -= np.int64(rows[row]["size"])
+        row = np.int64(rows[row]["arrived_next"]) - 1
     return count
 
 

@@ -43,7 +43,8 @@ CLOSED: Final = 3  # its trace is due in this batch, it came too late; target: t
 REPLAYED: Final = 4  # it was dealt with before the partition was taken over
 
 # The fold's settings, an int64 array in this order.
-WAIT_MS, GRACE_MS, MOST_SPANS, MOST_BYTES, RESUMED_AT, TTL_MS = range(6)
+WAIT_MS, GRACE_MS, MOST_SPANS, MOST_BYTES, RESUMED_AT, TTL_MS, ADOPTING = range(7)
+SETTINGS: Final = 7
 
 _ERROR_STATUS: Final = 2
 _NS_PER_MS: Final = 1_000_000
@@ -56,7 +57,7 @@ def _deadline(row: Rows, now: Word, settings: Int64s) -> Word:
 
     It waits `WAIT_MS` from its first span. It is complete when its root and every parent that it
     names are here, and then waits no longer than `GRACE_MS` for a leaf that nobody names. Over a
-    limit it is due at once.
+    limit it is due at once. It is not due before now, whatever a new policy set says.
     """
     if row["spans"] >= settings[MOST_SPANS] or row["size"] >= settings[MOST_BYTES]:
         row["flags"] |= LIMIT
@@ -65,7 +66,7 @@ def _deadline(row: Rows, now: Word, settings: Int64s) -> Word:
         due = min(due, now + settings[GRACE_MS])
     if (row["flags"] & LIMIT) != 0:
         due = min(due, now)
-    return due
+    return max(due, now)
 
 
 @inlined
@@ -97,12 +98,12 @@ def _record_time(spans: Rows, record: Rows, time_ms: Word) -> Word:
 
 
 @kernel
-def fold_records(  # noqa: C901 - a kernel's state is its arguments
+def fold_records(  # noqa: C901, PLR0915 - a kernel's state is its arguments
     spans: Rows, records: Rows, offsets: Int64s, times_ms: Int64s, first: Word, behind: Word,
     matched: UInt64s, tenants: Int32s, ranks: Int32s, randomness: UInt64s,
     rows: Rows, slots: UInt32s, entries: Rows, entry_slots: UInt32s, buckets: UInt32s,
     registers: Int64s, decided: Rows, decided_slots: UInt32s, settings: Int64s,
-    fates: Bytes, targets: Int64s, stored: Int64s, buffered: Int32s,
+    fates: Bytes, targets: Int64s, stored: Int64s, buffered: Int32s, stream_ms: Int64s,
 ) -> Word:  # fmt: skip
     """Fold records of one partition into its trace table, until all are or a verdict is due first.
 
@@ -126,12 +127,15 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
         registers: Counters.
         decided: `DECIDED` rows.
         decided_slots: Index of `decided`.
-        settings: int64[6], by the names above; below offset ``settings[RESUMED_AT]``, spans of
-            decided traces were dealt with before.
+        settings: int64[SETTINGS], by the names above. Below offset ``settings[RESUMED_AT]``,
+            spans of decided traces were dealt with before, and no trace is closed, as what is
+            undecided there is so still. While ``settings[ADOPTING]`` is not 0, every record has
+            its number already.
         fates: uint8[spans], written: what became of each span.
         targets: int64[spans], written: the row that the fate speaks of.
         stored: int64[records], written: the number of each record that must be stored, or -1.
         buffered: int32[records], written: how many spans of each record are buffered.
+        stream_ms: int64[records], written: stream time when each was taken in.
 
     Returns:
         The record to go on with, once what is due has been decided and what is old forgotten; it
@@ -144,19 +148,22 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
         stop = start + records[record]["spans"]
         now = max(registers[NOW], _record_time(spans, records[record], times_ms[record]))
         registers[NOW] = now
+        stream_ms[record] = now
         # A verdict that is due in this round could be too old to be remembered by now.
         if (now - settings[TTL_MS]) // _MS_PER_SECOND > began:
             return record
         decided_since = (now - settings[TTL_MS]) // _MS_PER_SECOND
         number = np.uint32(registers[NEXT_RECORD])
+        again = offsets[record] < settings[RESUMED_AT]
         taken = 0
+        known = 0
         for at in range(start, stop):
             span = spans[at]
             row = find(slots, rows, span["trace_hi"], span["trace_lo"])
             if row < 0:
                 past = find(decided_slots, decided, span["trace_hi"], span["trace_lo"])
                 if past >= 0 and np.int64(decided[past]["second"]) >= decided_since:
-                    fates[at] = REPLAYED if offsets[record] < settings[RESUMED_AT] else LATE
+                    fates[at] = REPLAYED if again else LATE
                     targets[at] = past
                     continue
                 row = new_trace(
@@ -167,7 +174,8 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
             trace = rows[row]
             targets[at] = row
             # What came in this very record stays together, whichever limit it has just passed.
-            if trace["due_ms"] <= now and (trace["last_record"] != number or taken == 0):
+            late = trace["due_ms"] <= now and (trace["last_record"] != number or taken == 0)
+            if late and not again:
                 fates[at] = CLOSED
                 continue
             outcome, entry = enter_span(
@@ -176,6 +184,7 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
             )  # fmt: skip
             if outcome == DUPLICATE:
                 fates[at] = REPEATED
+                known += 1
                 continue
             fates[at] = BUFFERED
             taken += 1
@@ -195,7 +204,8 @@ def fold_records(  # noqa: C901 - a kernel's state is its arguments
             registers[SPANS] += 1
             registers[SIZE] += span["size"]
             postpone(rows, buckets, row, _deadline(trace, now, settings))
-        if taken > 0:
+        # What is a duplicate now may not be one when all decisions are known (`Sampler.recall`).
+        if taken > 0 or settings[ADOPTING] != 0 or (again and known > 0):
             stored[record] = registers[NEXT_RECORD]
             registers[NEXT_RECORD] += 1
         buffered[record] = taken

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from streamsampler.config import Settings
@@ -32,6 +32,7 @@ def make_settings(bootstrap: str, prefix: str, folder: Path, **other: Any) -> Se
             "topics": topics,
             "group_id": f"{prefix}group",
             "store": {"path": folder / "store"},
+            "http": {"address": None},
             **other,
         }
     )
@@ -73,22 +74,28 @@ def write(settings: Settings, topic: str, records: Iterable[Written]) -> int:
 
 
 def read_all(settings: Settings, topic: str) -> list[Message]:
-    """All records that a topic has now, partition by partition."""
-    consumer = Consumer({"bootstrap.servers": settings.bootstrap, "group.id": "reader"})
-    places = [
-        TopicPartition(topic, partition)
-        for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions
-    ]
-    left = 0
-    for place in places:
-        place.offset, end = consumer.get_watermark_offsets(place, timeout=10)
-        left += end - place.offset
-    consumer.assign(places)
+    """All committed records that a topic has now, partition by partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap,
+            "group.id": "reader",
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+        }
+    )
+    partitions = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     messages: list[Message] = []
-    while left > len(messages):
-        for message in consumer.consume(left - len(messages), 1):
-            assert message.error() is None, message.error()
-            messages.append(message)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while partitions:
+        assert time.monotonic() < deadline, f"{topic} could not be read to its end"
+        for message in consumer.consume(1_000, LOOK_SECONDS):
+            error = message.error()
+            if error is None:
+                messages.append(message)
+            else:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                partitions.discard(message.partition() or 0)
     consumer.close()
     return sorted(messages, key=lambda message: (message.partition(), message.offset()))
 

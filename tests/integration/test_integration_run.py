@@ -224,7 +224,7 @@ def test_the_guarantee_is_said_at_the_start_and_an_interrupt_is_a_stop(
         command.wait_until(lambda: bool(command.events("partitions_assigned")), "a member")
         assert command.stop(signal.SIGINT) == 0
         (start,) = command.events("worker_starting")
-        assert (start["guarantee"], start["worker"]) == ("at_least_once", "pod-7")
+        assert (start["guarantee"], start["worker"]) == ("exactly_once", "pod-7")
         assert len(command.events("worker_stopped")) == 1
 
 

@@ -267,20 +267,25 @@ def test_a_static_member_that_comes_back_moves_no_partitions(
             assert returned.conserved
 
 
-def test_an_offset_that_is_gone_stops_the_worker_in_words(settings: Settings) -> None:
+def test_records_deleted_under_a_stopped_worker_are_counted_and_it_goes_on(
+    settings: Settings, tmp_path: Path
+) -> None:
     publish_policy_set(settings, ALL, "test")
     write(settings, settings.topics.input, [trace(3), trace(6)])
     with RunningWorker(settings) as worker:
         worker.wait_until_read(2)
     _delete_records(settings, partition=0, before=1)
-    stopping = RunningWorker(settings)
-    with pytest.raises(FailStopError, match="stands at offsets 0 to 2 and the topic has 1 to 2"):
-        _run_to_its_end(stopping)
-    forgiving = settings.model_copy(
-        update={"input": settings.input.model_copy(update={"out_of_range": "earliest"})}
+    elsewhere = settings.model_copy(
+        update={"store": settings.store.model_copy(update={"path": tmp_path / "elsewhere"})}
     )
-    with RunningWorker(forgiving) as worker:
+    strict = elsewhere.model_copy(
+        update={"input": settings.input.model_copy(update={"out_of_range": "stop"})}
+    )
+    with pytest.raises(FailStopError, match="stands at offsets 0 to 2 and the topic has 1 to 2"):
+        _run_to_its_end(RunningWorker(strict))
+    with RunningWorker(elsewhere) as worker:
         worker.wait_until(lambda: worker.total.traces_buffered == 1, "what is left")
+        assert worker.total.offsets_skipped == 1
 
 
 def _run_to_its_end(worker: RunningWorker) -> None:

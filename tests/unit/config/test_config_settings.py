@@ -33,7 +33,7 @@ def test_the_brokers_are_all_that_must_be_said(file: Path) -> None:
     file.write_text(MINIMAL)
     settings = load_settings(file)
     assert settings.bootstrap == BROKER
-    assert settings.guarantee == "at_least_once"
+    assert settings.guarantee == "exactly_once"
     assert settings.group_id == "streamsampler"
     assert settings.topics.input == "otlp_spans"
 
@@ -44,6 +44,9 @@ def test_the_defaults_are_the_engines() -> None:
     assert settings.limits.spans_per_trace == limits.spans_per_trace
     assert settings.limits.bytes_per_trace == limits.bytes_per_trace
     assert settings.limits.decisions == limits.decisions
+    assert settings.limits.spans_out == limits.spans_out
+    assert settings.limits.buffered_spans == limits.buffered_spans
+    assert settings.limits.buffered_bytes == limits.buffered_bytes
     assert settings.output.max_record_bytes == limits.max_record_bytes
     assert settings.store.block_bytes == limits.block_bytes
     assert settings.store.block_cache_bytes == memory.block_cache_bytes
@@ -140,8 +143,8 @@ def test_a_property_that_the_guarantee_rests_on_cannot_be_set(file: Path, name: 
 
 
 def test_a_guarantee_that_cannot_be_given_is_refused(file: Path) -> None:
-    file.write_text(MINIMAL + "guarantee: exactly_once\n")
-    assert "expected at_least_once" in refusal(file)
+    file.write_text(MINIMAL + "guarantee: at_most_once\n")
+    assert "expected exactly_once or at_least_once" in refusal(file)
 
 
 def test_every_problem_is_told(file: Path) -> None:

@@ -11,7 +11,7 @@ from streamsampler.kafka.clients import make_admin, topic_partitions
 from streamsampler.kafka.embedded import PARTITIONS, EmbeddedKafka
 from streamsampler.kafka.errors import FailStopError
 from streamsampler.kafka.policy_topic import PolicyTopic, publish_policy_set
-from streamsampler.kafka.takeover import Readback
+from streamsampler.kafka.readback import Found, Readback
 from streamsampler.kafka.watermarks import read_watermarks
 from streamsampler.policies import PolicyError
 from streamsampler.sampler import Checkpoint, Decision
@@ -33,6 +33,7 @@ def settings(kafka: EmbeddedKafka, prefix: str) -> Settings:
         {
             "kafka": {"bootstrap.servers": kafka.bootstrap, "log_level": "0"},
             "topics": {name: prefix + name for name in names},
+            "guarantee": "at_least_once",
         }
     )
     kafka.create(made.topics)
@@ -96,20 +97,23 @@ def test_decisions_are_read_back_in_their_order_and_the_old_ones_left_out(
     producer.produce(settings.topics.decisions, partition=1, key=b"no id", value=b"\xc1")
     producer.flush(5)
     resumed = {1: Checkpoint(10, 20, 8_000), 2: Checkpoint(0, 0, -1)}
-    readback = Readback(settings, admin, resumed, ttl_ms=3_000)
-    found = {}
+    readback = Readback(settings, admin, resumed, 3_000, 10_000)
+    recent, older = {}, {}
     while not readback.finished:
-        found.update(readback.poll())
+        found = readback.poll()
+        recent.update(found.recent)
+        older.update(found.older)
     readback.close()
-    assert [one.decided_at_ms for one in found[1]] == [5_000, 6_000, 5_500]
-    assert found[2] == []
+    # This broker cannot search by time, so that all of them come first.
+    assert [one.decided_at_ms for one in recent[1]] == [5_000, 6_000, 5_500]
+    assert recent[2] == older[1] == older[2] == []
 
 
 def test_a_partition_that_left_is_not_read_back(settings: Settings, admin: AdminClient) -> None:
-    readback = Readback(settings, admin, {0: Checkpoint(0, 0, -1)}, ttl_ms=3_000)
+    readback = Readback(settings, admin, {0: Checkpoint(0, 0, -1)}, 3_000, 10_000)
     readback.forget(0)
     assert readback.finished
-    assert readback.poll() == {}
+    assert readback.poll() == Found({}, {})
     readback.close()
 
 

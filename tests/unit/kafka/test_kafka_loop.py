@@ -1,27 +1,37 @@
-"""The loop against a scripted group: the order of a commit, and what each rebalance does.
+"""The loop against a scripted group: commits, rebalances, what is undone, and what it waits for.
 
-The consumer, the producer and the engine are stand-ins that write down what is asked of them in
-one journal, so that the order of events can be read.
+The consumer, the outbox, the engine and its store are stand-ins that write down what is asked of
+them in one journal, so that the order of events can be read.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import ConsumerGroupState, KafkaError, Message, TopicPartition
 from structlog.testing import capture_logs
 
 from streamsampler.config import Settings
-from streamsampler.kafka import loop
+from streamsampler.kafka import takeover
 from streamsampler.kafka.clock import Clock
-from streamsampler.kafka.errors import FailStopError
-from streamsampler.kafka.loop import Links, Watch, Worker
+from streamsampler.kafka.errors import FailStopError, NotYetError, RestartError, RollBackError
+from streamsampler.kafka.loop import MEND_MS, Links, Worker
 from streamsampler.kafka.offsets import Start
+from streamsampler.kafka.readback import Found
+from streamsampler.kafka.reporting import Watch
+from streamsampler.observe import Vitals
 from streamsampler.policies import PolicySet, load_policy_set
 from streamsampler.sampler import Checkpoint, Counts, Outcome, PastDecision
 from streamsampler.spans.records import RecordBatch
+from streamsampler.store import StoreError
 
-SETTINGS = Settings(kafka={"bootstrap.servers": "nobody"}, commit_interval_ms=1_000)
+SETTINGS = Settings(
+    kafka={"bootstrap.servers": "nobody"},
+    commit_interval_ms=1_000,
+    limits={"buffered_spans": 100, "soft_share": 0.5},
+)
 POLICIES = load_policy_set("policies: [{name: all, type: always_sample}]", "test")
 OTHER = load_policy_set("decision_wait: 5s\npolicies: [{name: all, type: always_sample}]", "test")
 
@@ -35,7 +45,6 @@ class Group:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.script: list[Step] = []
-        self.refuses: KafkaError | None = None
         self.assigned: set[int] = set()
         self.on_assign: Any = None
         self.on_revoke: Any = None
@@ -61,23 +70,20 @@ class Group:
         self.on_lost(self, _places(partitions))
 
     def incremental_assign(self, places: list[TopicPartition]) -> None:
-        self.journal.append(("incremental_assign", {p.partition: p.offset for p in places}))
+        self.journal.append(("incremental_assign", [p.partition for p in places]))
 
     def pause(self, places: list[TopicPartition]) -> None:
-        self.journal.append(("pause", [p.partition for p in places]))
+        self.journal.append(("pause", *[p.partition for p in places]))
 
     def seek(self, place: TopicPartition) -> None:
         self.journal.append(("seek", place.partition, place.offset))
 
     def resume(self, places: list[TopicPartition]) -> None:
-        self.journal.append(("resume", [p.partition for p in places]))
+        self.journal.append(("resume", *[p.partition for p in places]))
 
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
-        assert not asynchronous
-        if self.refuses is not None:
-            raise KafkaException(self.refuses)
-        self.journal.append(("commit", {p.partition: (p.offset, p.metadata) for p in offsets}))
-        return offsets
+    def get_watermark_offsets(self, _place: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached
+        return 0, 99
 
     def close(self) -> None:
         self.revoke(*self.assigned)
@@ -94,20 +100,37 @@ class Engine:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.held: dict[int, Checkpoint] = {}
+        self.in_store: dict[int, int] = {}
         self.keyless = 0
+        self.raises: dict[int, list[Exception]] = {}
+        self.spans = 0
 
-    def assign(self, partition: int, resume: Checkpoint, decided: list[PastDecision]) -> None:
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        return tuple(self.held)
+
+    def assign(self, partition: int, resume: Checkpoint, decided: list[PastDecision]) -> int:
         self.journal.append(("assign", partition, resume.low_watermark, len(decided)))
         self.held[partition] = resume
+        return self.in_store.get(partition, resume.low_watermark)
 
-    def revoke(self, partition: int) -> None:
-        self.journal.append(("revoke", partition))
+    def recall(self, partition: int, older: list[PastDecision]) -> None:
+        self.journal.append(("recall", partition, len(older)))
+
+    def revoke(self, partition: int, *, keep: bool) -> int:
+        self.journal.append(("revoke", partition, "kept" if keep else "not kept"))
         del self.held[partition]
+        return 0
+
+    def skip(self, partition: int, offsets: int) -> None:
+        self.journal.append(("skip", partition, offsets))
 
     def submit(self, batch: RecordBatch) -> Outcome:
         for partition, offset, time_ms in zip(
             batch.partitions.tolist(), batch.offsets.tolist(), batch.times_ms.tolist(), strict=True
         ):
+            if self.raises.get(offset):
+                raise self.raises[offset].pop(0)
             low = self.held[partition].low_watermark
             self.held[partition] = Checkpoint(low, offset + 1, time_ms)
         self.journal.append(("submit", batch.offsets.tolist()))
@@ -129,25 +152,70 @@ class Engine:
     def stream_time_ms(self, partition: int) -> int:
         return self.held[partition].stream_time_ms
 
+    def buffered(self) -> tuple[int, int]:
+        return self.spans, 0
+
+    def buffered_bytes(self, _partition: int) -> int:
+        return 0
+
     def counts(self, _partition: int) -> Counts:
         return Counts(records_keyless=self.keyless)
 
 
 class Desk:
-    """Stands for the outbox."""
+    """Stands for the outbox: refuses what it is told to, once for each."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.refuses = False
+        self.written_bytes = 0
+        self.refuses: list[Exception] = []
+        self.reason: str | None = None
 
     def add(self, _outcome: Outcome, _reading: object) -> None:
         pass
 
-    def settle(self, overdue: Callable[[], bool]) -> None:
+    def commit(
+        self, _consumer: Group, offsets: list[TopicPartition], overdue: Callable[[], bool]
+    ) -> str | None:
         assert not overdue()
         if self.refuses:
-            raise FailStopError("refused")
-        self.journal.append(("settle",))
+            raise self.refuses.pop(0)
+        if offsets and self.reason is None:
+            self.journal.append(("commit", {p.partition: (p.offset, p.metadata) for p in offsets}))
+        self.written_bytes = 0
+        return self.reason if offsets else None
+
+    def abort(self) -> bool:
+        self.journal.append(("abort",))
+        return True
+
+
+class Disk:
+    """Stands for the store."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.full = False
+
+    def partitions(self) -> dict[int, int]:
+        return {}
+
+    def reopen(self) -> None:
+        if self.full:
+            raise StoreError("No space left on device")
+        self.journal.append(("reopen",))
+
+
+class Coordinator:
+    """Stands for the admin client: tells the group's state."""
+
+    state = ConsumerGroupState.STABLE
+
+    def describe_consumer_groups(self, groups: list[str], request_timeout: float) -> Any:
+        assert request_timeout
+        answer: Future[Any] = Future()
+        answer.set_result(SimpleNamespace(state=self.state))
+        return dict.fromkeys(groups, answer)
 
 
 class Following:
@@ -161,31 +229,42 @@ class Following:
 
 
 class Past:
-    """Stands for the reading of past decisions: done at once, or when told."""
+    """Stands for the reading of past decisions: one recent and two older ones, or when told."""
 
     waiting = False
+    waiting_for_older = False
 
     def __init__(
-        self, _settings: object, _admin: object, resumed: dict[int, Checkpoint], ttl_ms: int
+        self, _settings: object, _admin: object, resumed: dict[int, Checkpoint], ttl_ms: int, _: int
     ) -> None:
         assert ttl_ms == POLICIES.decision_ttl_ms
-        self.left = set(resumed)
+        self.recent = set(resumed)
+        self.older = set(resumed)
 
-    def poll(self) -> dict[int, list[PastDecision]]:
-        if Past.waiting:
-            return {}
-        done, self.left = self.left, set()
-        return {partition: [PastDecision(bytes(16), "sampled", None, 5)] for partition in done}
+    def poll(self) -> Found:
+        found = Found({}, {})
+        if not Past.waiting:
+            found.recent.update({p: _decisions(1) for p in self.recent})
+            self.recent = set()
+            if not Past.waiting_for_older:
+                found.older.update({p: _decisions(2) for p in self.older})
+                self.older = set()
+        return found
 
     def forget(self, partition: int) -> None:
-        self.left.discard(partition)
+        self.recent.discard(partition)
+        self.older.discard(partition)
 
     @property
     def finished(self) -> bool:
-        return not self.left
+        return not self.recent and not self.older
 
     def close(self) -> None:
         pass
+
+
+def _decisions(count: int) -> list[PastDecision]:
+    return [PastDecision(bytes([number]) * 16, "sampled", None, 5) for number in range(count)]
 
 
 class Scene:
@@ -196,10 +275,14 @@ class Scene:
         self.group = Group(self.journal)
         self.engine = Engine(self.journal)
         self.desk = Desk(self.journal)
+        self.disk = Disk(self.journal)
         self.following = Following()
+        self.starts: dict[int, Start] = {}
         self.now_ms = 0
         self.counted: list[dict[int, Counts]] = []
-        links: Any = (self.group, None, self.desk, self.following, None)
+        self.vitals = Vitals("pod-1", "1.0.0", "exactly_once", 0)
+        self.coordinator = Coordinator()
+        links: Any = (self.group, self.coordinator, self.desk, self.following, self.disk, None)
         engine: Any = self.engine
         self.worker = Worker(
             SETTINGS,
@@ -208,7 +291,12 @@ class Scene:
             Links(*links),
             Clock(lambda: self.now_ms, lambda: self.now_ms),
             Watch(counts=self.counted.append),
+            self.vitals,
         )
+
+    def start_of(self, partition: int) -> Start:
+        fresh = Start(Checkpoint(10 * partition, 10 * partition, -1), 0)
+        return self.starts.get(partition, fresh)
 
     def play(self, *script: Step) -> Journal:
         """Run until the script is at its end, then stop as SIGTERM does."""
@@ -226,16 +314,26 @@ class Scene:
 
         return step
 
+    def then(self, do: Callable[[], object], *messages: Message) -> Step:
+        def step(_group: Group) -> Sequence[Message]:
+            do()
+            return messages
+
+        return step
+
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
-    def starts(_s: object, _c: object, _a: object, partitions: list[int]) -> dict[int, Start]:
-        return {p: Start(Checkpoint(10 * p, 10 * p, -1)) for p in partitions}
+    made = Scene()
 
-    monkeypatch.setattr(loop, "find_starts", starts)
-    monkeypatch.setattr(loop, "Readback", Past)
+    def starts(_s: object, _c: object, _a: object, partitions: list[int]) -> dict[int, Start]:
+        return {p: made.start_of(p) for p in partitions}
+
+    monkeypatch.setattr(takeover, "find_starts", starts)
+    monkeypatch.setattr(takeover, "Readback", Past)
     monkeypatch.setattr(Past, "waiting", False)
-    return Scene()
+    monkeypatch.setattr(Past, "waiting_for_older", False)
+    return made
 
 
 def assign(*partitions: int) -> Step:
@@ -275,32 +373,165 @@ def end(partition: int, offset: int) -> Message:
     return Message(SETTINGS.topics.input, partition, offset, error=error)
 
 
-def test_a_partition_waits_for_its_past_decisions_and_is_read_from_its_low_watermark(
-    scene: Scene,
-) -> None:
+def deleted(partition: int) -> Message:
+    error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
+    return Message(SETTINGS.topics.input, partition, -1, error=error)
+
+
+# Taking over
+
+
+def test_a_partition_is_live_after_its_past_decisions_are_known(scene: Scene) -> None:
     scene.play(assign(3))
-    assert scene.of("incremental_assign", "pause", "assign", "seek", "resume") == [
-        ("incremental_assign", {3: 30}),
-        ("pause", [3]),
+    kinds = ("incremental_assign", "pause", "assign", "recall", "seek", "resume")
+    assert scene.of(*kinds) == [
+        ("incremental_assign", [3]),
+        ("pause", 3),
         ("assign", 3, 30, 1),
+        ("recall", 3, 2),
         ("seek", 3, 30),
-        ("resume", [3]),
+        ("resume", 3),
     ]
 
 
-def test_records_of_a_partition_that_is_not_live_are_passed_over(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+def test_what_is_undecided_is_read_again_and_nothing_beyond_until_the_older_are_known(
+    scene: Scene,
 ) -> None:
-    monkeypatch.setattr(Past, "waiting", True)
+    scene.starts[0] = Start(Checkpoint(4, 7, 500), 0)
+    Past.waiting_for_older = True
+    scene.play(
+        assign(0),
+        bring(record(0, 4), record(0, 5)),
+        bring(record(0, 6), record(0, 7), record(0, 8)),
+        bring(record(0, 9)),
+        scene.then(lambda: setattr(Past, "waiting_for_older", False)),
+        bring(record(0, 7), record(0, 8)),
+    )
+    assert scene.of("assign", "seek", "resume", "submit", "pause", "recall") == [
+        ("pause", 0),
+        ("assign", 0, 4, 1),
+        ("seek", 0, 4),
+        ("resume", 0),
+        ("submit", [4, 5]),
+        ("pause", 0),
+        ("submit", [6]),
+        ("recall", 0, 2),
+        ("seek", 0, 7),
+        ("resume", 0),
+        ("submit", [7, 8]),
+    ]
+
+
+def test_nothing_of_a_partition_that_is_taken_over_is_committed(scene: Scene) -> None:
+    scene.starts[0] = Start(Checkpoint(4, 7, 500), 0)
+    scene.play(assign(0), bring(record(0, 4)), scene.wait(1_000), revoke(0))
+    assert scene.of("commit") == []
+
+
+def test_what_the_local_store_has_is_not_read_again(scene: Scene) -> None:
+    scene.starts[0] = Start(Checkpoint(4, 7, 500), 0)
+    scene.engine.in_store[0] = 7
+    scene.play(assign(0), bring(record(0, 7)))
+    assert scene.of("seek", "submit") == [("seek", 0, 7), ("submit", [7])]
+
+
+def test_a_replay_that_ends_in_a_gap_ends_at_the_next_record_or_at_the_end(scene: Scene) -> None:
+    scene.starts[0] = Start(Checkpoint(4, 7, 500), 0)
+    scene.starts[1] = Start(Checkpoint(4, 7, 500), 0)
+    scene.play(assign(0, 1), bring(record(0, 4), record(0, 8), record(1, 4), end(1, 7)))
+    assert scene.of("recall") == [("recall", 0, 2), ("recall", 1, 2)]
+
+
+def test_records_that_are_gone_from_the_topic_are_counted_and_the_rest_is_read(
+    scene: Scene,
+) -> None:
+    scene.starts[0] = Start(Checkpoint(4, 7, 500), 6)
+    with capture_logs() as logs:
+        scene.play(assign(0), bring(record(0, 6)))
+    assert scene.of("skip", "seek")[:2] == [("skip", 0, 2), ("seek", 0, 6)]
+    assert [one["offsets"] for one in logs if one["event"] == "offsets_skipped"] == [2]
+
+
+def test_records_that_are_deleted_under_a_live_partition_take_it_through_the_same_door(
+    scene: Scene,
+) -> None:
+    scene.play(
+        assign(0),
+        bring(record(0, 0)),
+        scene.then(lambda: scene.starts.update({0: Start(Checkpoint(0, 1, 9), 5)}), deleted(0)),
+        scene.wait(1),
+    )
+    assert scene.of("abort", "assign", "skip") == [
+        ("assign", 0, 0, 1),
+        ("abort",),
+        ("assign", 0, 0, 1),
+        ("skip", 0, 5),
+    ]
+
+
+def test_records_of_a_partition_that_is_not_live_are_passed_over(scene: Scene) -> None:
+    Past.waiting = True
     scene.play(assign(0), bring(record(0, 0)), revoke(0))
     assert scene.of("submit", "assign", "commit", "revoke") == []
+
+
+def test_a_broker_that_cannot_tell_offsets_yet_is_asked_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [NotYetError("a commit is under way"), NotYetError("still")]
+
+    def starts(*_: object) -> dict[int, Start]:
+        if answers:
+            raise answers.pop()
+        return {0: scene.start_of(0)}
+
+    monkeypatch.setattr(takeover, "find_starts", starts)
+    scene.play(assign(0), *[scene.wait(takeover.AGAIN_MS)] * 3, bring(record(0, 0)))
+    assert scene.of("assign", "submit") == [("assign", 0, 0, 1), ("submit", [0])]
+
+
+def test_the_others_go_on_while_one_is_taken_over(scene: Scene) -> None:
+    scene.play(
+        assign(0),
+        scene.then(lambda: setattr(Past, "waiting", True)),
+        assign(1),
+        bring(record(0, 0)),
+        scene.then(lambda: setattr(Past, "waiting", False)),
+        bring(record(1, 10)),
+    )
+    assert scene.of("assign", "submit") == [
+        ("assign", 0, 0, 1),
+        ("submit", [0]),
+        ("assign", 1, 10, 1),
+        ("submit", [10]),
+    ]
+
+
+def test_a_partition_taken_away_while_it_is_taken_over_never_meets_the_engine(
+    scene: Scene,
+) -> None:
+    Past.waiting = True
+    scene.play(assign(0), revoke(0), scene.then(lambda: setattr(Past, "waiting", False)))
+    assert scene.of("assign", "revoke", "commit") == []
+
+
+def test_how_far_it_is_is_said(scene: Scene) -> None:
+    scene.starts[0] = Start(Checkpoint(0, 100, 500), 0)
+    records = [record(0, offset) for offset in range(25)]
+    with capture_logs() as logs:
+        scene.play(assign(0), bring(*records), scene.wait(takeover.PROGRESS_MS))
+    (progress,) = [one for one in logs if one["event"] == "recovery_progress"]
+    assert (progress["replayed"], progress["of"]) == (25, 100)
+    assert progress["expected_seconds"] == 3 * takeover.PROGRESS_MS / 1000
+
+
+# Commits
 
 
 def test_a_commit_follows_its_protocol(scene: Scene) -> None:
     journal = scene.play(assign(0), bring(record(0, 4, 700)), scene.wait(1_000))
     at = journal.index(("submit", [4]))
-    assert journal[at + 1 : at + 4] == [
-        ("settle",),
+    assert journal[at + 1 : at + 3] == [
         ("commit", {0: (0, "v1 position=5 stream_time_ms=700")}),
         ("committed", 0, 5),
     ]
@@ -319,48 +550,119 @@ def test_commits_come_at_their_interval(scene: Scene) -> None:
     ]
 
 
+def test_a_commit_comes_early_when_much_was_written(scene: Scene) -> None:
+    def much() -> None:
+        scene.desk.written_bytes = SETTINGS.commit_bytes
+
+    scene.play(assign(0), bring(record(0, 0)), scene.then(much), bring(record(0, 1)))
+    assert [offsets[0][1] for _, offsets in scene.of("commit")][1:2] == [
+        "v1 position=1 stream_time_ms=1000"
+    ]
+
+
+@pytest.mark.parametrize(
+    "state", [ConsumerGroupState.PREPARING_REBALANCING, ConsumerGroupState.COMPLETING_REBALANCING]
+)
+def test_a_commit_waits_for_a_rebalance_that_is_under_way(
+    scene: Scene, state: ConsumerGroupState
+) -> None:
+    scene.play(
+        assign(0),
+        scene.wait(1_000),
+        bring(record(0, 0)),
+        scene.then(lambda: setattr(scene.coordinator, "state", state)),
+        scene.wait(1_000),
+        bring(record(0, 1)),
+        scene.then(lambda: setattr(scene.coordinator, "state", ConsumerGroupState.STABLE)),
+        bring(record(0, 2)),
+    )
+    assert [offsets[0][1] for _, offsets in scene.of("commit")][1:] == [
+        "v1 position=2 stream_time_ms=1000",
+        "v1 position=3 stream_time_ms=1000",
+    ]
+
+
+def test_but_not_for_ever(scene: Scene) -> None:
+    scene.coordinator.state = ConsumerGroupState.PREPARING_REBALANCING
+    scene.play(assign(0), bring(record(0, 0)), *[scene.wait(1_000)] * 5, bring(record(0, 1)))
+    assert [offsets[0][1] for _, offsets in scene.of("commit")] == [
+        "v1 position=1 stream_time_ms=1000",
+        "v1 position=2 stream_time_ms=1000",  # of the stop
+    ]
+
+
 def test_what_has_not_moved_is_not_committed_again(scene: Scene) -> None:
     scene.play(assign(0, 1), scene.wait(1_000), bring(record(1, 10)), scene.wait(1_000))
     assert [set(offsets) for _, offsets in scene.of("commit")] == [{0, 1}, {1}]
 
 
-def test_a_refused_record_stops_the_worker_and_nothing_is_committed(scene: Scene) -> None:
-    def refuse(_group: Group) -> Sequence[Message]:
-        scene.desk.refuses = True
+@pytest.mark.parametrize("error", [FailStopError("refused"), RestartError("refused")])
+def test_what_is_refused_for_good_ends_the_worker_and_nothing_is_committed(
+    scene: Scene, error: Exception
+) -> None:
+    def refuse() -> None:
+        scene.desk.refuses.append(error)
         scene.now_ms += 1_000
-        return ()
 
-    with pytest.raises(FailStopError, match="refused"):
-        scene.play(assign(0), bring(record(0, 0)), refuse, bring(record(0, 1)))
+    with pytest.raises(type(error), match="refused"):
+        scene.play(assign(0), bring(record(0, 0)), scene.then(refuse), bring(record(0, 1)))
     after = scene.journal[scene.journal.index(("submit", [0])) :]
-    assert [entry[0] for entry in after] == ["submit", "revoke", "close"]
+    assert after == [("submit", [0]), ("revoke", 0, "not kept"), ("close",)]
 
 
 def test_a_commit_refused_for_now_keeps_everything(scene: Scene) -> None:
-    def refuse(_group: Group) -> Sequence[Message]:
-        scene.group.refuses = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
-        return ()
-
-    def allow(_group: Group) -> Sequence[Message]:
-        scene.group.refuses = None
-        return ()
-
     with capture_logs() as logs:
         scene.play(
-            assign(0), refuse, bring(record(0, 0)), scene.wait(1_000), allow, scene.wait(1_000)
+            assign(0),
+            scene.then(lambda: setattr(scene.desk, "reason", "a rebalance")),
+            bring(record(0, 0)),
+            scene.wait(1_000),
+            scene.then(lambda: setattr(scene.desk, "reason", None)),
+            scene.wait(1_000),
         )
     assert scene.of("committed")[-1] == ("committed", 0, 1)
     assert [entry["partitions"] for entry in logs if entry["event"] == "commit_refused"] == [[0]]
 
 
-def test_before_a_partition_is_handed_over_it_is_committed_and_then_forgotten(scene: Scene) -> None:
+def test_an_aborted_transaction_takes_all_partitions_through_the_same_door(scene: Scene) -> None:
+    def abort() -> None:
+        scene.desk.refuses.append(RollBackError("another generation"))
+        scene.now_ms += 1_000
+
+    scene.play(assign(0, 1), bring(record(0, 0), record(1, 10)), scene.then(abort), scene.wait(1))
+    after = scene.journal[scene.journal.index(("submit", [0, 10])) + 1 :]
+    assert after[:9] == [
+        ("abort",),
+        ("revoke", 0, "not kept"),
+        ("pause", 0),
+        ("revoke", 1, "not kept"),
+        ("pause", 1),
+        ("assign", 0, 0, 1),
+        ("assign", 1, 10, 1),
+        ("recall", 0, 2),
+        ("seek", 0, 0),
+    ]
+
+
+# Rebalances
+
+
+def test_before_a_partition_is_handed_over_all_is_committed_and_its_blocks_are_kept(
+    scene: Scene,
+) -> None:
     journal = scene.play(assign(0, 1), bring(record(0, 0), record(1, 10)), revoke(1))
     at = journal.index(("submit", [0, 10]))
     assert journal[at + 1 : at + 5] == [
-        ("settle",),
-        ("commit", {1: (10, "v1 position=11 stream_time_ms=1000")}),
+        (
+            "commit",
+            {
+                0: (0, "v1 position=1 stream_time_ms=1000"),
+                1: (10, "v1 position=11 stream_time_ms=1000"),
+            },
+        ),
+        ("committed", 0, 1),
         ("committed", 1, 11),
-        ("revoke", 1),
+        ("revoke", 1, "kept"),
     ]
 
 
@@ -368,15 +670,33 @@ def test_a_partition_that_was_revoked_is_in_no_later_commit(scene: Scene) -> Non
     journal = scene.play(
         assign(0, 1), revoke(1), bring(record(0, 0), record(1, 10)), scene.wait(1_000)
     )
-    after = journal[journal.index(("revoke", 1)) :]
+    after = journal[journal.index(("revoke", 1, "kept")) :]
     assert [set(entry[1]) for entry in after if entry[0] == "commit"] == [{0}]
     assert ("submit", [0]) in after
 
 
-def test_a_lost_partition_is_forgotten_without_a_commit(scene: Scene) -> None:
+def test_a_commit_refused_while_handing_over_undoes_the_others_too(scene: Scene) -> None:
+    def refuse() -> None:
+        scene.desk.refuses.append(RollBackError("another generation"))
+
+    scene.play(
+        assign(0, 1), bring(record(0, 0), record(1, 10)), scene.then(refuse), revoke(1),
+        scene.wait(1_000),
+    )  # fmt: skip
+    after = scene.journal[scene.journal.index(("abort",)) :]
+    assert [entry for entry in after if entry[0] in ("revoke", "assign", "commit")] == [
+        ("revoke", 0, "not kept"),
+        ("revoke", 1, "not kept"),
+        ("assign", 0, 0, 1),
+        ("commit", {0: (0, "v1 position=0 stream_time_ms=-1")}),
+        ("revoke", 0, "kept"),
+    ]
+
+
+def test_a_lost_partition_is_undone_and_forgotten_without_a_commit(scene: Scene) -> None:
     journal = scene.play(assign(0), bring(record(0, 0)), lose(0), scene.wait(1_000))
     after = journal[journal.index(("submit", [0])) :]
-    assert ("revoke", 0) in after
+    assert after[1:3] == [("abort",), ("revoke", 0, "not kept")]
     assert [entry for entry in after if entry[0] == "commit"] == []
 
 
@@ -385,56 +705,23 @@ def test_a_partition_comes_back_as_a_new_one(scene: Scene) -> None:
     assert scene.of("assign", "submit", "revoke") == [
         ("assign", 0, 0, 1),
         ("submit", [0]),
-        ("revoke", 0),
+        ("revoke", 0, "kept"),
         ("assign", 0, 0, 1),
         ("submit", [0]),
-        ("revoke", 0),
+        ("revoke", 0, "kept"),
     ]
-
-
-def test_the_others_go_on_while_one_is_taken_over(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hold(_group: Group) -> Sequence[Message]:
-        monkeypatch.setattr(Past, "waiting", True)
-        return ()
-
-    def done(_group: Group) -> Sequence[Message]:
-        monkeypatch.setattr(Past, "waiting", False)
-        return ()
-
-    scene.play(assign(0), hold, assign(1), bring(record(0, 0)), done, bring(record(1, 10)))
-    assert scene.of("assign", "submit")[:4] == [
-        ("assign", 0, 0, 1),
-        ("submit", [0]),
-        ("assign", 1, 10, 1),
-        ("submit", [10]),
-    ]
-
-
-def test_a_partition_taken_away_while_it_is_taken_over_never_meets_the_engine(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def done(_group: Group) -> Sequence[Message]:
-        monkeypatch.setattr(Past, "waiting", False)
-        return ()
-
-    monkeypatch.setattr(Past, "waiting", True)
-    scene.play(assign(0), revoke(0), done)
-    assert scene.of("assign", "revoke", "commit") == []
 
 
 def test_rebalances_that_change_nothing_do_nothing(scene: Scene) -> None:
     scene.play(assign(), revoke(), lose())
-    assert scene.of("incremental_assign", "commit", "assign") == []
+    assert scene.of("incremental_assign", "commit", "assign", "abort") == []
 
 
 def test_a_stop_commits_and_leaves_and_decides_nothing(scene: Scene) -> None:
     journal = scene.play(assign(0), bring(record(0, 0)))
     after = journal[journal.index(("submit", [0])) :]
     assert [entry[0] for entry in after] == [
-        "submit", "settle", "commit", "committed",  # told to stop
-        "settle", "committed", "revoke", "close",  # and revoked by the close
+        "submit", "commit", "committed", "revoke", "close",
     ]  # fmt: skip
 
 
@@ -443,17 +730,131 @@ def test_a_stop_waits_for_brokers_that_are_away_only_so_long(
 ) -> None:
     waited: list[int] = []
 
-    def away(overdue: Callable[[], bool]) -> None:
+    def away(_consumer: object, _offsets: object, overdue: Callable[[], bool]) -> None:
         while not overdue():
             scene.now_ms += 1_000
             waited.append(scene.now_ms)
         raise FailStopError("not acknowledged in time")
 
-    monkeypatch.setattr(scene.desk, "settle", away)
+    monkeypatch.setattr(scene.desk, "commit", away)
     with pytest.raises(FailStopError):
         scene.play(scene.wait(1))
     assert waited[-1] - waited[0] == SETTINGS.stop_timeout_ms
     assert scene.of("commit") == []
+
+
+# The disk
+
+
+def fill(scene: Scene) -> Callable[[], None]:
+    def full() -> None:
+        scene.disk.full = True
+        scene.engine.raises[1] = [StoreError("cannot write block 7: No space left on device")]
+
+    return full
+
+
+def test_a_full_disk_stops_everything_until_there_is_room(scene: Scene) -> None:
+    with capture_logs() as logs:
+        scene.play(
+            assign(0),
+            bring(record(0, 0)),
+            scene.then(fill(scene), record(0, 1)),
+            bring(record(0, 2)),
+            scene.wait(MEND_MS),
+            scene.wait(MEND_MS),
+            scene.then(lambda: setattr(scene.disk, "full", False)),
+            scene.wait(MEND_MS),
+            bring(record(0, 1)),
+        )
+    assert scene.of("submit", "abort", "reopen", "assign") == [
+        ("assign", 0, 0, 1),
+        ("submit", [0]),
+        ("abort",),
+        ("reopen",),
+        ("assign", 0, 0, 1),
+        ("submit", [1]),
+    ]
+    said = [one["event"] for one in logs if one["event"].startswith("store_")]
+    assert said == ["store_failed", "store_failed_again", "store_failed_again", "store_mended"]
+
+
+def test_while_the_disk_is_full_nothing_is_committed(scene: Scene) -> None:
+    scene.play(
+        assign(0),
+        scene.wait(1_000),
+        scene.then(fill(scene), record(0, 1)),
+        scene.wait(1_000),
+        scene.wait(1_000),
+    )
+    after = scene.journal[scene.journal.index(("abort",)) :]
+    assert [entry for entry in after if entry[0] == "commit"] == []
+
+
+# Poison
+
+
+def test_a_record_that_makes_the_engine_raise_is_set_aside_and_the_others_go_on(
+    scene: Scene,
+) -> None:
+    records = [record(0, 0), record(0, 1), record(0, 2)]
+    scene.engine.raises[1] = [ValueError("first"), ValueError("alone")]
+    with capture_logs() as logs:
+        scene.play(
+            assign(0),
+            bring(*records),  # raises
+            scene.wait(1),
+            bring(*records),  # one at a time: the second raises again
+            scene.wait(1),
+            bring(*records),  # goes to the dead letters
+            bring(record(0, 3)),
+        )
+    assert scene.of("submit", "abort") == [
+        ("abort",),
+        ("submit", [0]),
+        ("abort",),
+        ("submit", [0]),
+        ("submit", [1]),
+        ("submit", [2]),
+        ("submit", [3]),
+    ]
+    assert [one["problem"] for one in logs if one["event"] == "engine_failed"] == [
+        "ValueError: first",
+        "ValueError: alone",
+    ]
+
+
+# Overload
+
+
+def test_over_the_soft_limit_those_ahead_wait_for_the_one_behind(scene: Scene) -> None:
+    def fill_up() -> None:
+        scene.engine.spans = 60
+
+    def drain() -> None:
+        scene.engine.spans = 40
+
+    scene.play(
+        assign(0, 1),
+        bring(record(0, 0, 2_000), record(1, 10, 1_000)),
+        scene.then(fill_up),
+        scene.wait(1_000),
+        bring(record(0, 1), record(1, 11)),
+        scene.then(drain),
+        scene.wait(1_000),
+        bring(record(0, 1), record(1, 12)),
+    )
+    after = scene.journal[scene.journal.index(("submit", [0, 10])) + 1 :]
+    assert [entry for entry in after if entry[0] in ("pause", "seek", "resume", "submit")] == [
+        ("pause", 0),
+        ("submit", [11]),
+        ("seek", 0, 1),
+        ("resume", 0),
+        ("submit", [1, 12]),
+    ]
+
+
+# Time, policies and counts
 
 
 def test_a_partition_read_to_its_end_moves_on_with_the_clock(scene: Scene) -> None:
@@ -470,10 +871,7 @@ def test_a_partition_that_left_does_not_move_on(scene: Scene) -> None:
 
 
 def test_another_policy_set_takes_effect_between_two_batches(scene: Scene) -> None:
-    def publish(_group: Group) -> Sequence[Message]:
-        scene.following.coming.append(OTHER)
-        return ()
-
+    publish = scene.then(lambda: scene.following.coming.append(OTHER))
     scene.play(assign(0), bring(record(0, 0)), publish, bring(record(0, 1)))
     assert scene.of("submit", "use") == [
         ("submit", [0]),

@@ -1,15 +1,16 @@
-"""What is written, and in which order: a decision only after what it speaks of is safe."""
+"""What is written and how it is made to last: in one transaction, or in an order."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streamsampler.config import Topics
-from streamsampler.kafka.errors import FailStopError
-from streamsampler.kafka.outbox import Outbox
+from streamsampler.kafka.errors import FailStopError, RollBackError
+from streamsampler.kafka.outbox import OrderedOutbox, Outbox, TransactionalOutbox
 from streamsampler.kafka.records import read_messages
+from streamsampler.kafka.transactions import Transactions
 from streamsampler.sampler import DeadLetter, Decision, Emission, Outcome
 from streamsampler.spans.formats import MalformedRecord
 
@@ -17,12 +18,15 @@ TOPICS = Topics()
 TRACE = bytes(range(16))
 KEPT = Emission(2, TRACE, b"spans", [("tenant", b"acme")], spans=3, late=False)
 DECIDED = Decision(
-    2, TRACE, "sampled", "errors", "complete", None, None, 3, 900, 5, None, True, 1_234, 7, "abc"
-)
+    2, TRACE, "sampled", "errors", "complete", None, None, 3, 900, 5, None, True, 1_234, 7, "abc",
+    b"12345678",
+)  # fmt: skip
+ABORTABLE = KafkaError(KafkaError.ILLEGAL_GENERATION, "generation", False, False, True)
+OFFSETS = [TopicPartition("spans", 2, 7, "v1 position=9 stream_time_ms=5")]
 
 
 class Broker:
-    """Stands for the producer: acknowledges at the next flush, or as told."""
+    """Stands for the producer: acknowledges at the next flush or commit, or as told."""
 
     def __init__(self) -> None:
         self.journal: list[tuple[str, dict[str, Any]]] = []
@@ -48,16 +52,51 @@ class Broker:
         if self.away:
             return len(self._waiting)
         self.journal.append(("flush", {}))
+        self.acknowledge()
+        return 0
+
+    def acknowledge(self) -> None:
         waiting, self._waiting = self._waiting, []
         for topic, delivered in waiting:
             code = self.refuses.get(topic)
             error = None if code is None else KafkaError(code, "refused")
             delivered(error, Message(topic))
-        return 0
+
+    def begin_transaction(self) -> None:
+        self.journal.append(("begin", {}))
+
+    def send_offsets_to_transaction(self, offsets: Any, _metadata: Any, _seconds: float) -> None:
+        self.journal.append(("offsets", {one.partition: one.offset for one in offsets}))
+
+    def commit_transaction(self, _seconds: float) -> None:
+        failing = any(topic in self.refuses for topic, _ in self._waiting)
+        self.acknowledge()
+        if failing:
+            raise KafkaException(ABORTABLE)
+        self.journal.append(("commit", {}))
+
+    def abort_transaction(self, _seconds: float) -> None:
+        self.journal.append(("abort", {}))
+        self._waiting.clear()
 
     @property
     def order(self) -> list[str]:
         return [topic for topic, _ in self.journal]
+
+
+class Member:
+    """Stands for the consumer."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def consumer_group_metadata(self) -> bytes:
+        return b"generation"
+
+    def commit(self, *, offsets: Any, asynchronous: bool) -> Any:
+        assert not asynchronous
+        self._broker.journal.append(("offsets", {one.partition: one.offset for one in offsets}))
+        return offsets
 
 
 def never() -> bool:
@@ -69,50 +108,101 @@ def broker() -> Broker:
     return Broker()
 
 
-@pytest.fixture
-def outbox(broker: Broker) -> Outbox:
-    return Outbox(broker, TOPICS, "pod-1")  # type: ignore[arg-type]
+@pytest.fixture(params=["transactional", "ordered"])
+def outbox(request: pytest.FixtureRequest, broker: Broker) -> Outbox:
+    return make_outbox(request.param, broker)
 
 
-def test_a_decision_is_written_after_its_trace_is_acknowledged(
-    outbox: Outbox, broker: Broker
+def make_outbox(kind: str, broker: Any) -> Outbox:
+    if kind == "transactional":
+        return TransactionalOutbox(broker, Transactions(broker), TOPICS, "pod-1")
+    return OrderedOutbox(broker, TOPICS, "pod-1")
+
+
+def commit(outbox: Outbox, broker: Broker, overdue: Callable[[], bool] = never) -> str | None:
+    member: Any = Member(broker)
+    return outbox.commit(member, OFFSETS, overdue)
+
+
+def test_everything_is_in_the_transaction_that_commits_the_offsets(broker: Broker) -> None:
+    outbox = make_outbox("transactional", broker)
+    outbox.add(Outcome([KEPT], [DECIDED], []))
+    commit(outbox, broker)
+    assert broker.order == ["begin", TOPICS.output, TOPICS.decisions, "offsets", "commit"]
+
+
+def test_a_batch_without_outcome_begins_no_transaction(broker: Broker) -> None:
+    outbox = make_outbox("transactional", broker)
+    outbox.add(Outcome([], [], []))
+    member: Any = Member(broker)
+    assert outbox.commit(member, [], never) is None
+    assert broker.order == []
+
+
+def test_offsets_alone_are_a_transaction_too(broker: Broker) -> None:
+    commit(make_outbox("transactional", broker), broker)
+    assert broker.order == ["begin", "offsets", "commit"]
+
+
+def test_at_least_once_a_decision_is_written_after_its_trace_is_acknowledged(
+    broker: Broker,
 ) -> None:
+    outbox = make_outbox("ordered", broker)
     outbox.add(Outcome([KEPT], [DECIDED], []))
     assert broker.order == [TOPICS.output]
-    outbox.settle(never)
-    assert broker.order == [TOPICS.output, "flush", TOPICS.decisions, "flush"]
+    commit(outbox, broker)
+    assert broker.order == [TOPICS.output, "flush", TOPICS.decisions, "flush", "offsets"]
 
 
 def test_a_decision_is_written_once(outbox: Outbox, broker: Broker) -> None:
     outbox.add(Outcome([], [DECIDED], []))
-    outbox.settle(never)
-    outbox.settle(never)
+    commit(outbox, broker)
+    commit(outbox, broker)
     assert broker.order.count(TOPICS.decisions) == 1
 
 
-def test_no_decision_is_written_for_a_trace_that_was_refused(
-    outbox: Outbox, broker: Broker
+@pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.INVALID_RECORD])
+def test_a_record_that_is_refused_for_good_stops_the_worker(
+    outbox: Outbox, broker: Broker, code: int
 ) -> None:
-    broker.refuses[TOPICS.output] = KafkaError.TOPIC_AUTHORIZATION_FAILED
+    broker.refuses[TOPICS.output] = code
     outbox.add(Outcome([KEPT], [DECIDED], []))
     with pytest.raises(FailStopError, match="otlp_spans_sampled was not written: refused"):
-        outbox.settle(never)
-    assert TOPICS.decisions not in broker.order
+        commit(outbox, broker)
+    assert "offsets" not in broker.order or "commit" not in broker.order
 
 
-def test_a_refused_decision_stops_the_worker(outbox: Outbox, broker: Broker) -> None:
-    broker.refuses[TOPICS.decisions] = KafkaError._MSG_TIMED_OUT
-    outbox.add(Outcome([], [DECIDED], []))
-    with pytest.raises(FailStopError, match="Nothing is committed past it"):
-        outbox.settle(never)
-
-
-def test_after_a_refusal_nothing_goes_on(outbox: Outbox, broker: Broker) -> None:
+def test_a_record_that_was_not_taken_in_time_is_written_again(
+    outbox: Outbox, broker: Broker
+) -> None:
     broker.refuses[TOPICS.output] = KafkaError._MSG_TIMED_OUT
-    outbox.add(Outcome([KEPT], [], []))
-    broker.flush(0)
-    with pytest.raises(FailStopError):
-        outbox.add(Outcome([], [], []))
+    outbox.add(Outcome([KEPT], [DECIDED], []))
+    with pytest.raises(RollBackError, match="was not written: refused"):
+        commit(outbox, broker)
+    outbox.abort()
+    broker.refuses.clear()
+    outbox.add(Outcome([KEPT], [DECIDED], []))
+    commit(outbox, broker)
+    assert broker.order[-1] in ("commit", "offsets")
+    assert broker.order.count(TOPICS.output) == 2
+
+
+def test_what_was_undone_is_not_committed_later(outbox: Outbox, broker: Broker) -> None:
+    outbox.add(Outcome([], [DECIDED], []))
+    outbox.abort()
+    broker.journal.clear()
+    commit(outbox, broker)
+    assert TOPICS.decisions not in broker.order
+    assert outbox.written_bytes == 0
+
+
+def test_how_much_was_written_since_the_last_commit_is_known(
+    outbox: Outbox, broker: Broker
+) -> None:
+    outbox.add(Outcome([KEPT, KEPT], [], []))
+    assert outbox.written_bytes == 2 * len(KEPT.value)
+    commit(outbox, broker)
+    assert outbox.written_bytes == 0
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -126,7 +216,7 @@ def test_a_record_that_is_too_large_is_told_with_its_mend(
 
     def write() -> None:
         outbox.add(Outcome([KEPT], [], []))
-        outbox.settle(never)
+        commit(outbox, broker)
 
     with pytest.raises(FailStopError, match=r"Raise the topic's max\.message\.bytes"):
         write()
@@ -135,16 +225,15 @@ def test_a_record_that_is_too_large_is_told_with_its_mend(
 def test_a_full_queue_is_waited_for(outbox: Outbox, broker: Broker) -> None:
     broker.full = 3
     outbox.add(Outcome([KEPT], [], []))
-    assert broker.order == [TOPICS.output]
+    assert broker.order[-1] == TOPICS.output
 
 
-def test_a_broker_that_is_away_is_not_waited_for_beyond_the_time_given(
-    outbox: Outbox, broker: Broker
-) -> None:
+def test_a_broker_that_is_away_is_not_waited_for_beyond_the_time_given(broker: Broker) -> None:
+    outbox = make_outbox("ordered", broker)
     broker.away = True
     outbox.add(Outcome([KEPT], [DECIDED], []))
     with pytest.raises(FailStopError, match="1 records were not acknowledged in time"):
-        outbox.settle(lambda: True)
+        commit(outbox, broker, lambda: True)
     assert TOPICS.decisions not in broker.order
 
 
@@ -152,7 +241,7 @@ def test_a_kept_trace_has_its_id_in_hex_as_key_and_its_headers(
     outbox: Outbox, broker: Broker
 ) -> None:
     outbox.add(Outcome([KEPT], [], []))
-    ((_, record),) = broker.journal
+    (record,) = [record for topic, record in broker.journal if topic == TOPICS.output]
     assert record == {
         "key": b"000102030405060708090a0b0c0d0e0f",
         "value": b"spans",
@@ -164,7 +253,7 @@ def test_a_decision_goes_to_the_inputs_partition_with_its_stream_time(
     outbox: Outbox, broker: Broker
 ) -> None:
     outbox.add(Outcome([], [DECIDED], []))
-    outbox.settle(never)
+    commit(outbox, broker)
     (record,) = [record for topic, record in broker.journal if topic == TOPICS.decisions]
     assert (record["partition"], record["key"], record["timestamp"]) == (2, TRACE, 1_234)
     assert Decision.unpack(2, TRACE, record["value"]) == DECIDED
@@ -174,22 +263,30 @@ def test_a_dead_letter_is_the_record_that_was_read(outbox: Outbox, broker: Broke
     message = Message("spans", 2, 9, key=b"k", value=b"\xff", timestamp=(1, 5))
     reading = read_messages([message], 10)
     outbox.add(Outcome([], [], [DeadLetter(0, "bad_tag", "bad tag before byte 0")]), reading)
-    ((topic, record),) = broker.journal
+    topic, record = broker.journal[-1]
     assert topic == TOPICS.dead_letters
     assert (record["key"], record["value"]) == (b"k", b"\xff")
     assert dict(record["headers"])["streamsampler.reason"] == b"bad_tag"
     assert dict(record["headers"])["streamsampler.worker"] == b"pod-1"
 
 
-def test_a_record_that_no_translation_took_says_why(outbox: Outbox, broker: Broker) -> None:
+@pytest.mark.parametrize("condemned", [False, True])
+def test_a_record_that_was_not_read_says_why(
+    outbox: Outbox, broker: Broker, *, condemned: bool
+) -> None:
+    why = MalformedRecord("bad_json", "line 1: expected a value")
+
     def refuse(_value: bytes) -> bytes:
-        raise MalformedRecord("bad_json", "line 1: expected a value")
+        raise why
 
     message = Message("spans", 2, 9, value=b"{", timestamp=(1, 5))
-    reading = read_messages([message], 10, refuse)
+    reading = (
+        read_messages([message], 10, condemned={(2, 9): why})
+        if condemned
+        else read_messages([message], 10, refuse)
+    )
     outbox.add(Outcome([], [], [DeadLetter(0, "bad_tag", "bad tag before byte 0")]), reading)
-    ((_, record),) = broker.journal
-    headers = dict(record["headers"])
+    headers = dict(broker.journal[-1][1]["headers"])
     assert headers["streamsampler.reason"] == b"bad_json"
     assert headers["streamsampler.detail"] == b"line 1: expected a value"
-    assert record["value"] == b"{"
+    assert broker.journal[-1][1]["value"] == b"{"

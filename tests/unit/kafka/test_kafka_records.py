@@ -123,13 +123,13 @@ def test_events_are_no_records() -> None:
 
 
 def test_an_end_with_a_record_after_it_is_none() -> None:
-    assert sift([end(0, 5), message(0, 5)], [0]).ended == []
+    assert sift([end(0, 5), message(0, 5)], [0]).ended == {}
 
 
 def test_what_is_not_ours_is_passed_over() -> None:
     arrived = sift([message(0, 4), message(3, 4), end(3, 5)], [0])
     assert [one.partition() for one in arrived.records] == [0]
-    assert arrived.ended == []
+    assert arrived.ended == {}
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,18 @@ def test_trouble_that_mends_itself_is_sat_out(passing: Message) -> None:
     assert len(sift([message(0, 4), passing], [0]).records) == 1
 
 
+def test_records_that_were_deleted_before_they_were_read_are_told_by_partition() -> None:
+    arrived = sift([message(0, 4), event(KafkaError._AUTO_OFFSET_RESET)], [0])
+    assert list(arrived.gone) == [0]
+    assert [one.offset() for one in arrived.records] == [4]
+
+
 @pytest.mark.parametrize(
     ("stopping", "words"),
     [
         (event(KafkaError.TOPIC_AUTHORIZATION_FAILED), "spans/0: cannot be read"),
         (event(KafkaError.UNKNOWN_TOPIC_OR_PART), "spans/0: cannot be read"),
         (event(KafkaError._TRANSPORT, fatal=True), "spans/0: cannot be read"),
-        (event(KafkaError._AUTO_OFFSET_RESET), "not in the topic any more"),
     ],
 )
 def test_the_rest_stops_the_worker(stopping: Message, words: str) -> None:

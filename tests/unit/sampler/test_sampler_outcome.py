@@ -29,11 +29,13 @@ DECISIONS = st.builds(
     decided_at_ms=INT,
     first_offset=INT,
     policy_version=st.text(max_size=12),
+    spans_out=st.binary(max_size=24),
 )
 DECISION = Decision(
     partition=3, trace_id=bytes(range(16)), decision="sampled", policy="slow", trigger="complete",
     threshold="8", adjusted_count=2.0, spans=7, size_bytes=900, duration_ns=1_500_000,
     tenant="gold", error=True, decided_at_ms=123_456, first_offset=42, policy_version="abc",
+    spans_out=bytes(range(56)),
 )  # fmt: skip
 
 
@@ -59,7 +61,7 @@ def test_a_decision_cut_short_is_refused(size: int) -> None:
 FIELDS = msgpack.unpackb(DECISION.pack())
 FOREIGN: dict[str, tuple[bytes, str]] = {
     "another version": (
-        msgpack.packb([2, *FIELDS[1:]]), "decision of version 2, 1 expected"),
+        msgpack.packb([1, *FIELDS[1:]]), "decision of version 1, 2 expected"),
     "a field short": (msgpack.packb(FIELDS[:-1]), "no decision"),
     "a field more": (msgpack.packb([*FIELDS, 0]), "no decision"),
     "a number": (msgpack.packb(5), "no decision"),

@@ -125,11 +125,12 @@ def test_a_decision_says_what_it_rests_on(store: BlockStore) -> None:
     ]
     policies = policy_set(LATENCY, STATUS)
     decision = verdict(store, policies, values)
+    assert len({decision.spans_out[:8], decision.spans_out[8:]} - {b""}) == 2
     assert decision == Decision(
         partition=0, trace_id=TRACE, decision="sampled", policy="p1", trigger="shutdown",
         threshold="0", adjusted_count=1.0, spans=2, size_bytes=sum(map(len, values)),
         duration_ns=4 * MS, tenant="gold", error=True, decided_at_ms=1000, first_offset=0,
-        policy_version=policies.version,
+        policy_version=policies.version, spans_out=decision.spans_out,
     )  # fmt: skip
 
 

@@ -35,9 +35,17 @@ with tempfile.TemporaryDirectory() as folder:
     warm = signatures()
     with BlockStore(Path(folder) / "blocks") as store:
         sampler = Sampler(policies, store)
+        past = [PastDecision(bytes(range(16)), "sampled", None, 5, b"one span")]
         for partition in range(12):
-            sampler.assign(partition, None, [PastDecision(bytes(range(16)), "sampled", None, 5)])
-        sampler.submit(batch_of(sorted(real_records(), key=lambda one: one.partition)))
+            sampler.assign(partition, None, past)
+        records = sorted(real_records(), key=lambda one: one.partition)
+        sampler.submit(batch_of(records))
+        resumed = {partition: sampler.checkpoint(partition) for partition in range(12)}
+        for partition, checkpoint in resumed.items():
+            sampler.committed(partition, checkpoint)
+            sampler.revoke(partition, keep=True)
+            assert sampler.assign(partition, checkpoint, past) == checkpoint.position
+            sampler.recall(partition, past)
         sampler.use(policies)
         sampler.finish()
 assert all(warm.values()), warm

@@ -1,5 +1,6 @@
 """The form of a block: what goes in comes out; anything else is refused in words."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsampler.spans.records import Headers
-from streamsampler.store import Block, decode_block, encode_block
+from streamsampler.store import LATE_SPAN, Block, check_block, decode_block, encode_block
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
+UINT64 = st.integers(0, 2**64 - 1)
+LATE = st.lists(st.tuples(INT64, UINT64, UINT64, st.integers(0, 2**32 - 1)), max_size=4)
 HEADERS = st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=8)), min_size=1, max_size=3)
 
 
@@ -25,23 +28,33 @@ def blocks(draw: st.DrawFn) -> Block:
     return Block(
         partition=draw(st.integers(0, 2**31 - 1)),
         number=draw(st.integers(0, 2**63 - 1)),
-        first=draw(st.integers(0, 2**63 - 1)),
+        began=draw(INT64),
+        since=draw(INT64),
+        until=draw(INT64),
+        until_ms=draw(INT64),
         offsets=np.array([draw(INT64) for _ in range(n)], np.int64),
-        times_ms=np.array([draw(INT64) for _ in range(n)], np.int64),
+        stream_ms=np.array([draw(INT64) for _ in range(n)], np.int64),
         bounds=np.cumsum([0, *map(len, values)], dtype=np.int64),
         whole=np.array([draw(st.integers(0, 1)) for _ in range(n)], np.uint8),
         spans=np.array([draw(st.integers(0, 2**31 - 1)) for _ in range(n)], np.int32),
+        late=np.array(draw(LATE), LATE_SPAN),
         headers=headers,
         body=np.frombuffer(b"".join(values), np.uint8),
     )
 
 
 def fields(block: Block) -> list[object]:
-    arrays = (block.offsets, block.times_ms, block.bounds, block.whole, block.spans, block.body)
+    arrays = (
+        block.offsets, block.stream_ms, block.bounds, block.whole, block.spans, block.late,
+        block.body,
+    )  # fmt: skip
     return [
         block.partition,
         block.number,
-        block.first,
+        block.began,
+        block.since,
+        block.until,
+        block.until_ms,
         {record: list(pairs) for record, pairs in block.headers.items()},
         *((array.dtype, array.tolist()) for array in arrays),
     ]
@@ -64,12 +77,16 @@ def sample() -> Block:
     return Block(
         partition=3,
         number=7,
-        first=100,
+        began=2,
+        since=9,
+        until=11,
+        until_ms=4,
         offsets=np.array([10, 11], np.int64),
-        times_ms=np.array([-1, 5], np.int64),
+        stream_ms=np.array([4, 5], np.int64),
         bounds=np.array([0, 2, 5], np.int64),
         whole=np.array([1, 0], np.uint8),
         spans=np.array([1, 2], np.int32),
+        late=np.array([(10, 1, 2, 3)], LATE_SPAN),
         headers={1: [("k", b"v")]},
         body=np.frombuffer(b"abcde", np.uint8),
     )
@@ -103,16 +120,16 @@ def test_a_block_with_bytes_behind_it_is_refused() -> None:
         decode_block(sample_bytes() + b"x")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_a_block_of_another_version_is_refused(version: object) -> None:
-    with pytest.raises(ValueError, match=f"block of version {version}, where 1 was expected"):
+    with pytest.raises(ValueError, match=f"block of version {version}, where 2 was expected"):
         decode_block(with_header([version, *sample_header()[1:]]))
 
 
 @pytest.mark.parametrize("parts", [[], ["a", "b"], list(range(20))])
 def test_a_version_with_another_layout_is_named(parts: list[object]) -> None:
-    with pytest.raises(ValueError, match="block of version 2, where 1 was expected"):
-        decode_block(with_header([2, *parts], b""))
+    with pytest.raises(ValueError, match="block of version 3, where 2 was expected"):
+        decode_block(with_header([3, *parts], b""))
 
 
 FOREIGN = [b"", b"\0", bytes(4), bytes(100), b"\xff" * 100, b"\x04\0\0\0abcd", b'{"json": true}']
@@ -124,7 +141,7 @@ def test_foreign_bytes_are_refused(value: bytes) -> None:
         decode_block(value)
 
 
-@pytest.mark.parametrize("header", [[], [1], [1] * 9, [1] * 11, 5, "text", None, {1: 2}])
+@pytest.mark.parametrize("header", [[], [2], [2] * 13, [2] * 15, 5, "text", None, {1: 2}])
 def test_a_header_of_another_form_is_refused(header: object) -> None:
     with pytest.raises(ValueError, match=r"block header of .* bytes cannot be read"):
         decode_block(with_header(header))
@@ -145,21 +162,52 @@ def damaged(place: int, part: object) -> bytes:
 
 
 DAMAGE = {
-    "offsets are a number": (4, 5),
-    "offsets are cut": (4, b"123"),
-    "times are missing": (5, None),
-    "bounds are empty": (6, b""),
-    "headers are a list": (9, [1]),
-    "headers are nothing": (9, {0: None}),
-    "headers are no pairs": (9, {0: [1]}),
+    "the partition is text": (1, "3"),
+    "the number is missing": (2, None),
+    "until is a fraction": (5, 1.5),
+    "offsets are a number": (7, 5),
+    "offsets are cut": (7, b"123"),
+    "times are missing": (8, None),
+    "bounds are empty": (9, b""),
+    "late spans are cut": (12, b"1234"),
+    "headers are a list": (13, [1]),
+    "headers are nothing": (13, {0: None}),
+    "headers are no pairs": (13, {0: [1]}),
 }
 
 
 def test_a_header_written_again_is_read() -> None:
-    assert fields(decode_block(damaged(0, 1))) == fields(sample())
+    assert fields(decode_block(damaged(0, 2))) == fields(sample())
 
 
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_header_with_a_wrong_part_is_refused_in_words(name: str) -> None:
     with pytest.raises(ValueError, match="block header of"):
         decode_block(damaged(*DAMAGE[name]))
+
+
+@given(blocks())
+def test_a_block_whose_columns_rise_is_whole(block: Block) -> None:
+    n = len(block)
+    rising = np.arange(n, dtype=np.int64)
+    check_block(replace(block, offsets=rising, stream_ms=rising // 2))
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "a time is missing": {"stream_ms": np.array([4], np.int64)},
+    "a mark too many": {"whole": np.ones(3, np.uint8)},
+    "a count is missing": {"spans": np.ones(1, np.int32)},
+    "a bound is missing": {"bounds": np.array([0, 5], np.int64)},
+    "bounds begin late": {"bounds": np.array([1, 2, 5], np.int64)},
+    "bounds fall": {"bounds": np.array([0, 6, 5], np.int64)},
+    "an offset twice": {"offsets": np.array([10, 10], np.int64)},
+    "stream time falls": {"stream_ms": np.array([5, 4], np.int64)},
+    "headers of no record": {"headers": {2: [("k", b"v")]}},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_columns_that_do_not_fit_together_are_found(name: str) -> None:
+    check_block(sample())
+    with pytest.raises(ValueError, match="the columns of block 7 do not fit together"):
+        check_block(replace(sample(), **ODD[name]))

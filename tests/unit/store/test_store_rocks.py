@@ -1,6 +1,9 @@
 """The database: blocks by partition and number, one owner, errors in words."""
 
-from collections.abc import Iterator
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamsampler.store import Block, BlockStore, StoreError, StoreSettings, encode_block
+from streamsampler.store import LATE_SPAN, Block, BlockStore, StoreError, StoreSettings, encode_block
 
 FAR = 2**31 - 1
 
@@ -28,7 +31,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockStore]:
 def block_bytes(number: int, body: bytes) -> bytes:
     one = np.zeros(1, np.int64)
     block = Block(
-        partition=0, number=number, first=number, offsets=one, times_ms=one,
+        partition=0, number=number, began=0, since=0, until=1, until_ms=0, offsets=one,
+        stream_ms=one, late=np.empty(0, LATE_SPAN),
         bounds=np.array([0, len(body)], np.int64), whole=np.ones(1, np.uint8),
         spans=np.ones(1, np.int32), headers={}, body=np.frombuffer(body, np.uint8),
     )  # fmt: skip
@@ -84,6 +88,9 @@ def test_partitions_do_not_touch_each_other(shared: BlockStore, steps: list[Step
                 twin[partition] = {}
         for one in partitions:
             assert list(shared.blocks(one)) == sorted(twin[one].items())
+            assert shared.last(one) == max(twin[one], default=None)
+        held = {one: sum(map(len, blocks.values())) for one, blocks in twin.items() if blocks}
+        assert shared.partitions() == held
 
 
 def test_what_was_put_is_there_after_reopening(tmp_path: Path) -> None:
@@ -94,7 +101,9 @@ def test_what_was_put_is_there_after_reopening(tmp_path: Path) -> None:
         store.delete(1, [0, 19])
     with BlockStore(path) as store:
         assert [number for number, _ in store.blocks(1)] == list(range(1, 19))
+        assert store.partitions() == {1: 18_000}
         assert store.written_bytes() > 0
+        assert store.rebuilt == ""
 
 
 def test_a_reader_that_stops_halfway_does_not_keep_the_folder(tmp_path: Path) -> None:
@@ -184,3 +193,195 @@ def test_memory_is_counted(store: BlockStore) -> None:
     for number in range(50):
         store.put(0, number, bytes(10_000))
     assert store.memory_bytes() >= before + 500_000
+
+
+# Whose it is.
+
+
+def test_a_store_is_claimed_once(tmp_path: Path) -> None:
+    with BlockStore(tmp_path / "blocks") as store:
+        assert store.claim("here")
+        store.put(3, 0, b"x")
+        assert store.claim("here")
+    with BlockStore(tmp_path / "blocks") as store:
+        assert store.claim("here")
+        assert store.partitions() == {3: 1}
+
+
+@pytest.mark.parametrize("before", ["there", None])
+def test_what_is_anothers_is_deleted(tmp_path: Path, before: str | None) -> None:
+    with BlockStore(tmp_path / "blocks") as store:
+        if before is not None:
+            assert store.claim(before)
+        for partition in (0, 1, FAR):
+            store.put(partition, 5, b"x")
+    with BlockStore(tmp_path / "blocks") as store:
+        assert not store.claim("here")
+        assert store.partitions() == {}
+        assert [list(store.blocks(partition)) for partition in (0, 1, FAR)] == [[], [], []]
+        assert store.claim("here")
+
+
+def test_an_empty_store_of_another_is_told_too(tmp_path: Path) -> None:
+    with BlockStore(tmp_path / "blocks") as store:
+        assert store.claim("there")
+    with BlockStore(tmp_path / "blocks") as store:
+        assert not store.claim("here")
+
+
+# Damage.
+
+
+def _tables(path: Path) -> list[Path]:
+    return sorted(path.glob("*.sst"))
+
+
+def _cut(path: Path, pattern: str, size: int) -> None:
+    for file in path.glob(pattern):
+        with file.open("r+b") as opened:
+            opened.truncate(size)
+
+
+def _flip(file: Path, at: int) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        (byte,) = opened.read(1)
+        opened.seek(at)
+        opened.write(bytes([byte ^ 1]))
+
+
+def _remove(path: Path, pattern: str) -> None:
+    for file in path.glob(pattern):
+        file.unlink()
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "a table is cut": lambda path: _cut(path, "*.sst", 1000),
+    "a table is missing": lambda path: _remove(path, "*.sst"),
+    "a table's end is changed": lambda path: _flip(
+        _tables(path)[0], _tables(path)[0].stat().st_size - 10
+    ),
+    "the manifest is missing": lambda path: _remove(path, "MANIFEST*"),
+    "the manifest is cut": lambda path: _cut(path, "MANIFEST*", 20),
+    "a byte of the manifest is changed": lambda path: _flip(next(path.glob("MANIFEST*")), 30),
+    "CURRENT is missing": lambda path: _remove(path, "CURRENT"),
+    "CURRENT is empty": lambda path: _cut(path, "CURRENT", 0),
+    "CURRENT is something else": lambda path: (path / "CURRENT").write_text("abc") and None,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_database_is_made_anew(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "blocks"
+    with BlockStore(path) as store:
+        for number in range(20):
+            store.put(0, number, os.urandom(10_000))
+    DAMAGES[name](path)
+    with BlockStore(path) as store:
+        assert store.rebuilt
+        assert store.partitions() == {}
+        store.put(0, 0, b"x")
+    with BlockStore(path) as store:
+        assert store.rebuilt == ""
+        assert store.get(0, 0) == b"x"
+
+
+def damaged_inside(path: Path) -> BlockStore:
+    """A store of partitions 0 to 2, ten blocks each; one of partition 1 has a wrong byte."""
+    with BlockStore(path) as store:
+        for partition in range(3):
+            for number in range(10):
+                store.put(partition, number, os.urandom(10_000))
+    _flip(_tables(path)[0], 155_000)
+    return BlockStore(path)
+
+
+def test_a_wrong_byte_is_told_of_wherever_it_is_met(tmp_path: Path) -> None:
+    with damaged_inside(tmp_path / "blocks") as store:
+        assert store.rebuilt == ""
+        readable = []
+        with pytest.raises(StoreError, match="cannot read the blocks of partition 1"):
+            readable.extend(number for number, _ in store.blocks(1))
+        (damaged,) = set(range(10)) - set(readable) - set(range(len(readable) + 1, 10))
+        with pytest.raises(StoreError, match=f"cannot read block {damaged}"):
+            store.get(1, damaged)
+        for partition in (0, 2):
+            assert len(list(store.blocks(partition))) == 10
+
+
+def test_partitions_are_told_as_far_as_they_can_be_read(tmp_path: Path) -> None:
+    with damaged_inside(tmp_path / "blocks") as store:
+        sizes = store.partitions()
+        assert (sizes[0], sizes[2]) == (100_000, 100_000)
+        assert 0 < sizes[1] < 100_000
+
+
+def test_a_partition_that_cannot_be_read_can_be_cleared(tmp_path: Path) -> None:
+    with damaged_inside(tmp_path / "blocks") as store:
+        store.clear(1)
+        assert list(store.blocks(1)) == []
+        assert sorted(store.partitions()) == [0, 2]
+        store.put(1, 0, b"x")
+        assert list(store.blocks(1)) == [(0, b"x")]
+        assert len(list(store.blocks(2))) == 10
+
+
+def test_a_store_that_was_found_damaged_is_made_anew_when_it_is_opened_again(
+    tmp_path: Path,
+) -> None:
+    with damaged_inside(tmp_path / "blocks") as store:
+        store.claim("here")
+        store.clear(1)
+        store.reopen()
+        assert "block checksum mismatch" in store.rebuilt
+        assert store.partitions() == {}
+        assert store.claim("here")
+
+
+def test_a_store_that_is_opened_again_has_what_it_had(store: BlockStore) -> None:
+    store.put(0, 1, block_bytes(1, b"body"))
+    store.reopen()
+    assert store.rebuilt == ""
+    assert store.block(0, 1).value(0) == b"body"
+
+
+# A full disk.
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Files may not grow beyond some size, which is how a full disk looks to RocksDB."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_of_and_the_store_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    small = StoreSettings(write_buffer_bytes=1 << 20)
+    store = BlockStore(tmp_path / "blocks", small)
+    store.put(0, 0, b"early")
+    with no_room():
+        with pytest.raises(StoreError, match="cannot write block"):
+            for number in range(1, 5_000):
+                store.put(0, number, os.urandom(10_000))
+        with pytest.raises(StoreError):
+            store.close()
+    with BlockStore(tmp_path / "blocks", small) as again:
+        assert again.rebuilt == ""
+        again.put(1, 0, b"x")
+        assert again.get(1, 0) == b"x"
+
+
+def test_a_store_that_failed_can_be_opened_again_in_place(tmp_path: Path) -> None:
+    small = StoreSettings(write_buffer_bytes=1 << 20)
+    store = BlockStore(tmp_path / "blocks", small)
+    with no_room(), pytest.raises(StoreError):
+        for number in range(5_000):
+            store.put(0, number, os.urandom(10_000))
+    store.reopen()
+    store.put(1, 0, b"x")
+    assert store.get(1, 0) == b"x"
+    store.close()

@@ -29,7 +29,7 @@ class Record:
 
     value: bytes
     offset: int
-    time_ms: int
+    stream_ms: int
     whole: int
     spans: int
     headers: Headers | None
@@ -56,7 +56,7 @@ class Shelved:
             np.cumsum([0, *map(len, values)], dtype=np.int64),
             np.array(chosen, np.int64),
             np.array([record.offset for record in records], np.int64),
-            np.array([record.time_ms for record in records], np.int64),
+            np.array([record.stream_ms for record in records], np.int64),
             np.array([record.whole for record in records], np.uint8),
             np.array([record.spans for record in records], np.int32),
             {place: one.headers for place, one in enumerate(records) if one.headers},
@@ -87,17 +87,18 @@ class Shelved:
 
     def check_blocks(self) -> None:
         """Every undecided record stands in a live block, with all that came with it."""
-        blocks = self.shelf.live_blocks()
-        assert [block.first for block in blocks] == sorted(block.first for block in blocks)
+        blocks = list(self.shelf.live_blocks())
+        firsts = [one.first for one in blocks]
+        assert firsts == sorted(firsts)
         held: dict[int, tuple[Block, int]] = {
-            block.first + at: (block, at) for block in blocks for at in range(len(block))
+            one.first + at: (one.block, at) for one in blocks for at in range(len(one.block))
         }
         assert set(self.undecided()) <= set(held)
         for number, (block, at) in held.items():
             record = self.records[number]
             assert block.value(at) == record.value
             assert block.offsets[at] == record.offset
-            assert block.times_ms[at] == record.time_ms
+            assert block.stream_ms[at] == record.stream_ms
             assert list(block.headers.get(at) or ()) == list(record.headers or ())
 
 
@@ -106,7 +107,7 @@ RECORDS = st.lists(
         Record,
         value=st.sampled_from([b"a", b"bc" * 9, b"d" * 31, b"e" * 64, b"f" * 300]),
         offset=st.integers(0, 2**40),
-        time_ms=st.integers(-1, 2**40),
+        stream_ms=st.integers(0, 2**40),
         whole=st.integers(0, 1),
         spans=st.integers(1, 3),
         headers=st.sampled_from([None, None, [("k", b"v")], [("k", b"v"), ("k", b"w")]]),
@@ -119,14 +120,14 @@ RECORDS = st.lists(
 @given(st.data())
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_shelf_is_a_list_of_records(store: BlockStore, data: st.DataObject) -> None:
-    shelved = Shelved(Shelf(store, 7, BLOCK_BYTES))
+    shelved = Shelved(fresh(store))
     for _ in range(data.draw(st.integers(1, 12))):
         step = data.draw(st.sampled_from(["append", "append", "release", "all", "find", "dispose"]))
         undecided = shelved.undecided()
         if step == "append":
             shelved.append(data.draw(RECORDS), data.draw(st.integers(0, 2)))
         elif step == "dispose":
-            shelved.shelf.dispose(shelved.shelf.disposable())
+            shelved.shelf.dispose(shelved.shelf.disposable(), 0)
         elif step == "all":
             shelved.release([one for one in undecided for _ in range(shelved.live[one])])
         elif undecided:
@@ -138,9 +139,15 @@ def test_a_shelf_is_a_list_of_records(store: BlockStore, data: st.DataObject) ->
         assert _stored(store) == _expected_on_disk(shelved)
     if shelved.undecided():
         shelved.check_find(shelved.undecided())
-    # The shelf is thrown away with undecided records in it; the next one begins empty.
-    Shelf(store, 7, BLOCK_BYTES)
+    shelved.shelf.clear()
     assert list(store.blocks(7)) == []
+
+
+def fresh(store: BlockStore) -> Shelf:
+    """A shelf of a partition of which the store holds nothing."""
+    shelf = Shelf(store, 7, BLOCK_BYTES)
+    shelf.clear()
+    return shelf
 
 
 def _stored(store: BlockStore) -> list[int]:
@@ -149,18 +156,18 @@ def _stored(store: BlockStore) -> list[int]:
 
 def _expected_on_disk(shelved: Shelved) -> list[int]:
     """The blocks that are needed, and those that are not needed but not yet disposed of."""
-    needed = [block.number for block in shelved.shelf.live_blocks()[:-1]]
+    needed = [one.number for one in shelved.shelf.live_blocks()][:-1]
     assert len(needed) == shelved.shelf.blocks
     return sorted([*needed, *shelved.shelf.disposable()])
 
 
 def record(value: bytes, spans: int = 1) -> Record:
-    return Record(value, 0, -1, 1, spans, None)
+    return Record(value, 0, 0, 1, spans, None)
 
 
 @pytest.fixture
 def shelved(store: BlockStore) -> Shelved:
-    return Shelved(Shelf(store, 7, BLOCK_BYTES))
+    return Shelved(fresh(store))
 
 
 def test_a_block_is_disposable_when_its_last_span_is_decided(
@@ -175,40 +182,25 @@ def test_a_block_is_disposable_when_its_last_span_is_decided(
     shelved.release([0])
     assert shelved.shelf.disposable() == _stored(store)
     assert shelved.shelf.blocks == 0
-    shelved.shelf.dispose(shelved.shelf.disposable())
+    shelved.shelf.dispose(shelved.shelf.disposable(), 0)
     assert _stored(store) == []
     assert shelved.shelf.disposable() == []
 
 
-def test_a_block_decided_before_it_is_full_never_meets_the_disk(
+def test_a_full_block_is_put_also_when_all_in_it_is_decided(
     store: BlockStore, shelved: Shelved
 ) -> None:
     shelved.append([record(b"x" * 40)])
     shelved.release([0])
     shelved.append([record(b"y" * 20)])
     shelved.release([1])
-    shelved.append([record(b"z" * 40)])
-    # The third filled a block that still has an undecided span.
-    assert len(_stored(store)) == 1
-    shelved.append([record(b"u" * 50)])
-    shelved.release([3])
-    shelved.append([record(b"v" * 10)])
-    shelved.release([4])
-    shelved.append([record(b"w" * 4, spans=1)])
-    assert len(_stored(store)) == 2
-    shelved.check_find([5, 2])
-
-
-def test_a_full_block_without_undecided_spans_is_not_written(
-    store: BlockStore, shelved: Shelved
-) -> None:
-    shelved.append([record(b"x" * 40)])
-    shelved.release([0])
-    shelved.append([record(b"y" * 40, spans=0)])
     assert _stored(store) == []
-    assert shelved.shelf.disposable() == []
-    shelved.append([record(b"z")])
-    shelved.check_find([2])
+    shelved.append([record(b"z" * 40, spans=0)])
+    (number,) = _stored(store)
+    assert shelved.shelf.disposable() == [number]
+    assert shelved.shelf.blocks == 0
+    shelved.append([record(b"u")])
+    shelved.check_find([3])
 
 
 def test_a_record_larger_than_a_block_is_a_block(store: BlockStore, shelved: Shelved) -> None:
@@ -222,7 +214,7 @@ def test_only_what_is_named_is_disposed_of(store: BlockStore, shelved: Shelved) 
     shelved.append([record(b"a" * 64), record(b"b" * 64), record(b"c" * 64)])
     shelved.release([0, 1])
     first, second = shelved.shelf.disposable()
-    shelved.shelf.dispose([first])
+    shelved.shelf.dispose([first], 0)
     assert shelved.shelf.disposable() == [second]
     assert len(_stored(store)) == 2
     shelved.check_find([2])
@@ -231,7 +223,7 @@ def test_only_what_is_named_is_disposed_of(store: BlockStore, shelved: Shelved) 
 def test_numbers_of_blocks_only_rise(store: BlockStore, shelved: Shelved) -> None:
     shelved.append([record(b"a" * 64)])
     first = _stored(store)
-    again = Shelved(Shelf(store, 7, BLOCK_BYTES))
+    again = Shelved(fresh(store))
     again.append([record(b"b" * 64)])
     assert min(_stored(store)) > max(first)
     again.check_find([0])
@@ -242,9 +234,10 @@ def test_shelves_of_two_partitions_do_not_touch_each_other(
 ) -> None:
     shelved.append([record(b"a" * 64)])
     other = Shelved(Shelf(store, 8, BLOCK_BYTES))
+    other.shelf.clear()
     other.append([record(b"b" * 64)])
     other.release([0])
-    other.shelf.dispose(other.shelf.disposable())
+    other.shelf.dispose(other.shelf.disposable(), 0)
     shelved.check_find([0])
 
 

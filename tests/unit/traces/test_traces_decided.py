@@ -49,8 +49,7 @@ class Twin:
 
     def remember(self, numbers: list[int], second: int) -> None:
         for number in numbers:
-            if number not in self.held:
-                self.held[number] = (second, number % 3)
+            self.held[number] = (second, number % 3)
             if len(self.held) > self.most:
                 self.held.popitem(last=False)
                 self.lost += 1
@@ -93,7 +92,7 @@ def test_fresh_decisions_are_remembered_until_their_time_or_room_is_over(
     st.sampled_from([1, 2, 3, 7, 1000]),
     st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 30), max_size=8)), max_size=30),
 )
-def test_of_a_trace_that_is_known_the_first_decision_counts(
+def test_of_a_trace_that_is_known_the_last_decision_counts(
     most: int, steps: list[tuple[bool, list[int]]]
 ) -> None:
     decided, twin = DecidedTraces(most), Twin(most)

@@ -2,13 +2,14 @@
 
 import pytest
 
-from streamsampler.kafka.takeover import oldest_needed, past_decision
+from streamsampler.kafka.readback import oldest_needed, past_decision
 from streamsampler.sampler import Checkpoint, Decision, PastDecision
 
 TRACE = bytes(range(16))
 DECIDED = Decision(
-    2, TRACE, "dropped", "noise", "timeout", None, None, 3, 900, 5, None, False, 1_234, 7, "abc"
-)
+    2, TRACE, "dropped", "noise", "timeout", None, None, 3, 900, 5, None, False, 1_234, 7, "abc",
+    b"12345678",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,9 @@ def test_decisions_matter_for_their_time_to_live(stream_time_ms: int, since_ms: 
 
 
 def test_of_a_decision_what_steers_spans_is_remembered() -> None:
-    assert past_decision(2, TRACE, DECIDED.pack()) == PastDecision(TRACE, "dropped", "noise", 1_234)
+    assert past_decision(2, TRACE, DECIDED.pack()) == PastDecision(
+        TRACE, "dropped", "noise", 1_234, b"12345678"
+    )
 
 
 @pytest.mark.parametrize("key", [None, b"", TRACE.hex().encode()])

@@ -1,0 +1,106 @@
+"""Records that make the engine raise: found by taking them one at a time, then set aside.
+
+When the engine raises on a batch, nobody knows which record it was. Everything since the last
+commit is undone, and the records of that batch are taken one at a time. The one that raises again,
+alone, is condemned: it goes to the dead letters and the others go on.
+"""
+
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from confluent_kafka import Message
+
+from streamsampler.kafka.errors import FailStopError
+from streamsampler.spans.formats import MalformedRecord
+from streamsampler.spans.records import RecordBatch
+
+REASON: Final = "engine_error"
+IN_A_ROW: Final = 20
+"""So many condemned records, and no good one between them: not the records are at fault."""
+
+
+class Suspects:
+    """Which records are taken alone, and which are condemned; no Kafka in it but its messages."""
+
+    def __init__(self) -> None:
+        self._until: dict[int, int] = {}
+        self._condemned: dict[tuple[int, int], MalformedRecord] = {}
+        self._in_a_row = 0
+
+    @property
+    def condemned(self) -> Mapping[tuple[int, int], MalformedRecord]:
+        """By partition and offset, why a record goes to the dead letters unread."""
+        return self._condemned
+
+    def parts(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+        """Cut what arrived into what is submitted at once.
+
+        Args:
+            messages: Records in the order of their offsets within each partition.
+
+        Yields:
+            Each suspect alone, then all the others.
+        """
+        if not self._until:
+            yield messages
+            return
+        others = []
+        for message in messages:
+            partition, offset = message.partition() or 0, message.offset() or 0
+            if offset < self._until.get(partition, -1):
+                yield [message]
+            else:
+                self._until.pop(partition, None)
+                others.append(message)
+        if others:
+            yield others
+
+    def accuse(self, batch: RecordBatch, error: Exception) -> str:
+        """Take note that the engine raised.
+
+        Args:
+            batch: What it was given.
+            error: What it raised.
+
+        Returns:
+            The last line of its traceback.
+
+        Raises:
+            FailStopError: It raises on one record after the other: they are not to blame.
+        """
+        words = traceback.format_exception_only(error)[-1].strip()
+        partition, offset = int(batch.partitions[0]), int(batch.offsets[0])
+        if len(batch) == 1 and offset < self._until.get(partition, -1):
+            self._condemned[partition, offset] = MalformedRecord(REASON, words)
+            self._in_a_row += 1
+            if self._in_a_row >= IN_A_ROW:
+                raise FailStopError(
+                    f"the engine failed on {IN_A_ROW} records in a row, so that it is not they "
+                    f"that are at fault; the last time with: {words}. Nothing is committed past "
+                    "them. This is an error of streamsampler: please report it."
+                ) from error
+        else:
+            for number in np.unique(batch.partitions).tolist():
+                last = int(batch.offsets[batch.partitions == number].max())
+                self._until[number] = max(self._until.get(number, -1), last + 1)
+        return words
+
+    def acquit(self, batch: RecordBatch) -> None:
+        """Take note that the engine took a batch.
+
+        Args:
+            batch: What it was given.
+        """
+        if self._in_a_row and (int(batch.partitions[0]), int(batch.offsets[0])) not in (
+            self._condemned
+        ):
+            self._in_a_row = 0
+
+    def forget(self, partition: int) -> None:
+        """Forget what is known of a partition's records: it is somebody else's now."""
+        self._until.pop(partition, None)
+        self._condemned = {
+            place: why for place, why in self._condemned.items() if place[0] != partition
+        }

@@ -1,0 +1,343 @@
+"""What Prometheus reads: every metric's name with a line on what it means.
+
+Nearly all is made from the worker's standing when it is asked for, so that counting costs the loop
+nothing. Labels are partitions and words of a fixed list, never anything that a span carries.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from streamsampler.observe.standing import STATES, PartitionStanding, WorkerStanding
+from streamsampler.observe.totals import Totals
+
+PREFIX: Final = "streamsampler_"
+_MS_PER_SECOND: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A counter over the worker's life, as of its last commit.
+
+    Attributes:
+        name: Without prefix and `_total`.
+        meaning: A sentence.
+        read: Its value.
+    """
+
+    name: str
+    meaning: str
+    read: Callable[[Totals], int]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTotal:
+    """A counter that is split by a label.
+
+    Attributes:
+        name: Without prefix and `_total`.
+        meaning: A sentence.
+        label: Its name.
+        parts: Its values, and what each counts.
+    """
+
+    name: str
+    meaning: str
+    label: str
+    parts: Mapping[str, Callable[[Totals], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionGauge:
+    """A gauge of every partition that the worker owns.
+
+    Attributes:
+        name: Without prefix.
+        meaning: A sentence.
+        read: Its value; None where it is not known, and then not shown.
+    """
+
+    name: str
+    meaning: str
+    read: Callable[[PartitionStanding], float | None]
+
+
+SPLIT_TOTALS: Final = (
+    SplitTotal(
+        "spans",
+        "Spans whose fate is settled and committed.",
+        "fate",
+        {
+            "kept": lambda t: t.counts.kept,
+            "not_sampled": lambda t: t.counts.not_sampled,
+            "dropped": lambda t: t.counts.dropped,
+            "duplicate": lambda t: t.counts.duplicates,
+            "dead_lettered": lambda t: t.counts.dead_lettered,
+        },
+    ),
+    SplitTotal(
+        "traces",
+        "Traces decided, by verdict.",
+        "decision",
+        {
+            "sampled": lambda t: t.counts.traces_sampled,
+            "not_sampled": lambda t: t.counts.traces_not_sampled,
+            "dropped": lambda t: t.counts.traces_dropped,
+        },
+    ),
+    SplitTotal(
+        "late_spans",
+        "Spans that came after their trace's verdict and followed it; not_sampled has those of "
+        "dropped traces too.",
+        "verdict",
+        {
+            "sampled": lambda t: t.counts.late_sampled,
+            "not_sampled": lambda t: t.counts.late_not_sampled,
+        },
+    ),
+)
+
+TOTALS: Final = (
+    Total(
+        "spans_in",
+        "Spans read; a record that cannot be read counts as one. Always the sum of all fates, of "
+        "spans handed over and of those buffered at the last commit.",
+        lambda t: t.counts.spans_in,
+    ),
+    Total(
+        "spans_handed_over",
+        "Spans undecided when their partition left or was taken back to its last commit; whoever "
+        "takes it up counts them in again.",
+        lambda t: t.handed_over,
+    ),
+    Total(
+        "late_error_spans",
+        "Late spans of traces that were not kept whose status is ERROR.",
+        lambda t: t.counts.late_errors,
+    ),
+    Total("records", "Records read.", lambda t: t.counts.records),
+    Total("records_keyless", "Records without a key.", lambda t: t.counts.records_keyless),
+    Total(
+        "records_key_mismatch",
+        "Records whose key is not their payload's trace id.",
+        lambda t: t.counts.records_key_mismatch,
+    ),
+    Total(
+        "records_other_signal",
+        "Records passed over, as their header says that they are no traces.",
+        lambda t: t.counts.records_other_signal,
+    ),
+    Total(
+        "records_without_spans",
+        "Sound records with nothing in them.",
+        lambda t: t.counts.records_without_spans,
+    ),
+    Total(
+        "dead_letters",
+        "Records sent to the dead-letter topic.",
+        lambda t: t.counts.records_dead,
+    ),
+    Total(
+        "decisions_forgotten",
+        "Past decisions forgotten before their time, for want of room.",
+        lambda t: t.counts.decisions_forgotten,
+    ),
+    Total(
+        "spans_out_forgotten",
+        "Spans that are out and were forgotten before their time, for want of room: a copy that "
+        "comes late comes out again.",
+        lambda t: t.counts.spans_out_forgotten,
+    ),
+    Total(
+        "offsets_skipped",
+        "Offsets whose records were gone before they could be read.",
+        lambda t: t.counts.offsets_skipped,
+    ),
+)
+
+PARTITION_GAUGES: Final = (
+    PartitionGauge("buffered_spans", "Spans of undecided traces.", lambda p: p.counts.buffered),
+    PartitionGauge("buffered_traces", "Undecided traces.", lambda p: p.counts.traces_buffered),
+    PartitionGauge("buffered_bytes", "What undecided traces take.", lambda p: p.buffered_bytes),
+    PartitionGauge(
+        "lag_records",
+        "Records yet to be taken in: what to scale by. The group's committed lag is larger by what "
+        "is buffered.",
+        lambda p: p.lag,
+    ),
+    PartitionGauge(
+        "position_offset", "The offset behind the last record taken in.", lambda p: p.position
+    ),
+    PartitionGauge(
+        "low_watermark_offset",
+        "The first offset that an undecided trace still needs.",
+        lambda p: p.low_watermark,
+    ),
+    PartitionGauge(
+        "stream_time_timestamp_seconds",
+        "The partition's clock, as its records carry it.",
+        lambda p: p.stream_time_ms / _MS_PER_SECOND if p.stream_time_ms >= 0 else None,
+    ),
+    PartitionGauge(
+        "replay_records_done",
+        "Records read again since the partition was taken up.",
+        lambda p: p.replayed,
+    ),
+    PartitionGauge(
+        "replay_records_expected",
+        "Records that have to be read again before it is live.",
+        lambda p: p.replay_total,
+    ),
+    PartitionGauge(
+        "replay_expected_seconds",
+        "How long until it is live, at the present pace.",
+        lambda p: p.expected_seconds,
+    ),
+    PartitionGauge(
+        "partition_stopped",
+        "1 where it stands still because something fails; /status says what.",
+        lambda p: bool(p.stopped),
+    ),
+    PartitionGauge(
+        "spans_unaccounted",
+        "Spans that are in none of the fates: anything but 0 is a bug in streamsampler.",
+        lambda p: p.unaccounted,
+    ),
+)
+
+COMMIT_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""The buckets of commit durations; the usual interval between commits is half a second."""
+
+
+class Metrics:
+    """A worker's metrics; owns their registry, which is nobody else's.
+
+    Args:
+        read: The worker's standing, asked for at every scrape.
+    """
+
+    def __init__(self, read: Callable[[], WorkerStanding]) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_Standings(read))
+        ProcessCollector(registry=self.registry)
+        self._commits = Histogram(
+            f"{PREFIX}commit_duration_seconds",
+            "How long commits that went through took.",
+            registry=self.registry,
+            buckets=COMMIT_SECONDS,
+        )
+        transactions = Counter(
+            f"{PREFIX}transactions_total",
+            "Kafka transactions, by how they ended.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._committed = transactions.labels("committed")
+        self._aborted = transactions.labels("aborted")
+        self._restarts = Counter(
+            f"{PREFIX}worker_restarts_total",
+            "How often the worker was started anew after a failure.",
+            registry=self.registry,
+        )
+
+    def committed(self, seconds: float, *, transaction: bool) -> None:
+        """Count a commit that went through.
+
+        Args:
+            seconds: How long it took.
+            transaction: Whether it was a Kafka transaction.
+        """
+        self._commits.observe(seconds)
+        if transaction:
+            self._committed.inc()
+
+    def aborted(self) -> None:
+        """Count a transaction that was aborted."""
+        self._aborted.inc()
+
+    def restarted(self, times: int) -> None:
+        """Count starts after a failure.
+
+        Args:
+            times: How many.
+        """
+        self._restarts.inc(times)
+
+    def exposition(self, accept: str) -> tuple[str, bytes]:
+        """Say all metrics in a format that a client takes.
+
+        Args:
+            accept: Its `Accept` header; empty: Prometheus' text format.
+
+        Returns:
+            The content type and the text.
+        """
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self.registry)
+
+
+class _Standings(Collector):
+    """Makes metrics from the standing of the moment."""
+
+    def __init__(self, read: Callable[[], WorkerStanding]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterator[Metric]:
+        """Say nothing: the registry would otherwise ask for a standing to learn the names."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        standing = self._read()
+        yield from _of_worker(standing)
+        yield from _of_totals(standing.totals)
+        yield from _of_partitions(standing.partitions)
+
+
+def _of_worker(standing: WorkerStanding) -> Iterator[Metric]:
+    yield InfoMetricFamily(
+        f"{PREFIX}worker",
+        "What the worker is and what it runs.",
+        {
+            "worker": standing.worker,
+            "version": standing.version,
+            "guarantee": standing.guarantee,
+            "policy_version": standing.policy_version or "",
+        },
+    )
+    yield GaugeMetricFamily(
+        f"{PREFIX}ready", "1 where the worker is ready; /readyz says why not.", standing.ready
+    )
+
+
+def _of_totals(totals: Totals) -> Iterator[Metric]:
+    for split in SPLIT_TOTALS:
+        family = CounterMetricFamily(PREFIX + split.name, split.meaning, labels=[split.label])
+        for value, part in split.parts.items():
+            family.add_metric([value], part(totals))
+        yield family
+    for total in TOTALS:
+        yield CounterMetricFamily(PREFIX + total.name, total.meaning, total.read(totals))
+
+
+def _of_partitions(partitions: tuple[PartitionStanding, ...]) -> Iterator[Metric]:
+    for gauge in PARTITION_GAUGES:
+        family = GaugeMetricFamily(PREFIX + gauge.name, gauge.meaning, labels=["partition"])
+        for one in partitions:
+            value = gauge.read(one)
+            if value is not None:
+                family.add_metric([str(one.partition)], value)
+        yield family
+    states = GaugeMetricFamily(
+        f"{PREFIX}partition_state",
+        "1 for the state that the partition is in, 0 for the others.",
+        labels=["partition", "state"],
+    )
+    for one in partitions:
+        for state in STATES:
+            states.add_metric([str(one.partition), state], one.state == state)
+    yield states

@@ -1,0 +1,81 @@
+"""A record that makes the engine raise is found by taking records alone, and set aside."""
+
+import pytest
+from confluent_kafka import Message
+
+from streamsampler.kafka.errors import FailStopError
+from streamsampler.kafka.poison import IN_A_ROW, REASON, Suspects
+from streamsampler.kafka.records import read_messages
+from streamsampler.spans.records import RecordBatch
+
+
+def record(partition: int, offset: int) -> Message:
+    return Message("spans", partition, offset, value=b"v", timestamp=(1, 5))
+
+
+def batch(*places: tuple[int, int]) -> RecordBatch:
+    return read_messages([record(*place) for place in places], 10).batch
+
+
+def cut(suspects: Suspects, *places: tuple[int, int]) -> list[list[tuple[int | None, int | None]]]:
+    parts = suspects.parts([record(*place) for place in places])
+    return [[(one.partition(), one.offset()) for one in part] for part in parts]
+
+
+def test_without_suspicion_all_go_together() -> None:
+    assert cut(Suspects(), (0, 1), (0, 2), (1, 1)) == [[(0, 1), (0, 2), (1, 1)]]
+
+
+def test_after_a_failure_the_records_of_that_batch_go_alone_and_later_ones_together() -> None:
+    suspects = Suspects()
+    suspects.accuse(batch((0, 1), (0, 2), (1, 7)), ValueError("x"))
+    assert cut(suspects, (0, 1), (0, 2), (0, 3), (0, 4), (1, 7), (2, 1)) == [
+        [(0, 1)], [(0, 2)], [(1, 7)], [(0, 3), (0, 4), (2, 1)],
+    ]  # fmt: skip
+    assert not suspects.condemned
+    assert cut(suspects, (0, 5), (1, 8), (0, 6)) == [[(0, 5), (1, 8), (0, 6)]]
+
+
+def test_a_record_is_condemned_when_it_fails_again_alone() -> None:
+    suspects = Suspects()
+    assert suspects.accuse(batch((0, 1), (0, 2)), ValueError("first")) == "ValueError: first"
+    suspects.accuse(batch((0, 2)), ValueError("again"))
+    why = suspects.condemned[0, 2]
+    assert (why.reason, why.detail) == (REASON, "ValueError: again")
+    assert set(suspects.condemned) == {(0, 2)}
+
+
+def test_a_record_that_was_alone_at_first_is_tried_once_more() -> None:
+    suspects = Suspects()
+    suspects.accuse(batch((0, 2)), ValueError("first"))
+    assert not suspects.condemned
+    suspects.accuse(batch((0, 2)), ValueError("again"))
+    assert set(suspects.condemned) == {(0, 2)}
+
+
+def test_when_one_after_the_other_fails_the_worker_stops() -> None:
+    suspects = Suspects()
+    suspects.accuse(batch(*((0, offset) for offset in range(IN_A_ROW))), ValueError("x"))
+    for offset in range(IN_A_ROW - 1):
+        suspects.accuse(batch((0, offset)), ValueError("x"))
+        suspects.acquit(batch((0, offset)))  # as a dead letter
+    with pytest.raises(FailStopError, match=r"not they that are at fault.*ValueError: x"):
+        suspects.accuse(batch((0, IN_A_ROW - 1)), ValueError("x"))
+
+
+def test_a_good_record_between_them_says_that_the_records_are_at_fault() -> None:
+    suspects = Suspects()
+    suspects.accuse(batch(*((0, offset) for offset in range(3 * IN_A_ROW))), ValueError("x"))
+    for offset in range(0, 3 * IN_A_ROW, 2):
+        suspects.accuse(batch((0, offset)), ValueError("x"))
+        suspects.acquit(batch((0, offset + 1)))
+    assert len(suspects.condemned) == 3 * IN_A_ROW / 2
+
+
+def test_a_partition_that_left_takes_its_suspects_along() -> None:
+    suspects = Suspects()
+    suspects.accuse(batch((0, 1), (1, 1)), ValueError("x"))
+    suspects.accuse(batch((0, 1)), ValueError("x"))
+    suspects.forget(0)
+    assert not suspects.condemned
+    assert cut(suspects, (0, 0), (0, 1), (1, 1)) == [[(1, 1)], [(0, 0), (0, 1)]]
