@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 from streamsampler.config import Settings
 from streamsampler.kafka.idle import IdleClocks
 from streamsampler.kafka.ownership import COMMITTED, Ownership, State
+from streamsampler.kafka.resumption import read_from
 from streamsampler.sampler import Sampler
 
 _log = structlog.get_logger("streamsampler.backpressure")
@@ -88,7 +89,4 @@ class Backpressure:
     def _resume(self, partition: int) -> None:
         self._ownership.move(partition, State.LIVE)
         position = self._sampler.checkpoint(partition).position
-        place = TopicPartition(self._topic, partition, position)
-        # What the client may have fetched before the pause took hold was passed over.
-        self._consumer.seek(place)
-        self._consumer.resume([place])
+        read_from(self._consumer, TopicPartition(self._topic, partition, position))

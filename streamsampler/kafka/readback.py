@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from streamsampler.config import Settings
 from streamsampler.kafka.clients import make_reader
 from streamsampler.kafka.errors import NotYetError
+from streamsampler.kafka.resumption import read_from
 from streamsampler.kafka.watermarks import CatchUp, Watermarks, read_watermarks
 from streamsampler.outcome import Checkpoint, Decision
 from streamsampler.traces.decided import PastDecision
@@ -118,7 +119,7 @@ class Readback:
                 self._catch_up.add(p, past.recent_from)
                 self._catch_up.reached(p, place)
             places.append(TopicPartition(self._topic, p, place))
-        consumer.assign(places)
+        consumer.incremental_assign(places)
 
     def _search(
         self,
@@ -205,7 +206,8 @@ class Readback:
                 assert self._consumer is not None
                 past.looking_back = True
                 self._catch_up.add(partition, past.recent_from)
-                self._consumer.seek(TopicPartition(self._topic, partition, past.older_from))
+                place = TopicPartition(self._topic, partition, past.older_from)
+                read_from(self._consumer, place)
             else:
                 found.older[partition] = []
                 del self._past[partition]

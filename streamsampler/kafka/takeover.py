@@ -24,6 +24,7 @@ from streamsampler.kafka.errors import FailStopError, NotYetError
 from streamsampler.kafka.offsets import Start, from_committed, resolve_start
 from streamsampler.kafka.ownership import Ownership, State
 from streamsampler.kafka.readback import Readback
+from streamsampler.kafka.resumption import read_from
 from streamsampler.kafka.watermarks import read_watermarks
 from streamsampler.sampler import PastDecision, Sampler
 
@@ -167,29 +168,29 @@ class TakeOver:
         """Let the engine open what the local store has, and read the rest from the topic."""
         replay = self.replays[partition]
         checkpoint, beginning = replay.start.checkpoint, replay.start.beginning
-        read_from = self._sampler.assign(partition, checkpoint, recent)
-        if read_from < beginning:
-            self._sampler.skip(partition, beginning - read_from)
+        first = self._sampler.assign(partition, checkpoint, recent)
+        if first < beginning:
+            self._sampler.skip(partition, beginning - first)
             _log.error(
                 "offsets_skipped",
                 partition=partition,
-                offsets=beginning - read_from,
-                first=read_from,
+                offsets=beginning - first,
+                first=first,
                 reason="their records were deleted from the topic before they were read",
             )
-            read_from = beginning
-        replay.read_from = replay.position = read_from
-        replay.reached = read_from >= replay.end
+            first = beginning
+        replay.read_from = replay.position = first
+        replay.reached = first >= replay.end
         _log.info(
             "partition_recovering",
             partition=partition,
             low_watermark=checkpoint.low_watermark,
             position=checkpoint.position,
-            read_from=read_from,
+            read_from=first,
             decisions_read=len(recent),
         )
         if not replay.reached:
-            self._read(partition, read_from)
+            self._read(partition, first)
 
     def _complete(self, replay: Replay) -> bool:
         return replay.reached and replay.older is not None
@@ -208,10 +209,7 @@ class TakeOver:
         )
 
     def _read(self, partition: int, offset: int) -> None:
-        place = TopicPartition(self._topic, partition, offset)
-        # What the client may have fetched before a pause took hold was passed over.
-        self._consumer.seek(place)
-        self._consumer.resume([place])
+        read_from(self._consumer, TopicPartition(self._topic, partition, offset))
 
     def _tell_progress(self, now_ms: int) -> None:
         if not self.replays or now_ms < self._next_progress_ms:

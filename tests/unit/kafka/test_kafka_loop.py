@@ -10,7 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupState, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    ConsumerGroupState,
+    KafkaError,
+    Message,
+    TopicPartition,
+)
 from structlog.testing import capture_logs
 
 from streamsampler.config import Settings
@@ -70,13 +76,14 @@ class Group:
         self.on_lost(self, _places(partitions))
 
     def incremental_assign(self, places: list[TopicPartition]) -> None:
-        self.journal.append(("incremental_assign", [p.partition for p in places]))
+        for place in places:
+            self.journal.append(("read", place.partition, place.offset))
+
+    def incremental_unassign(self, places: list[TopicPartition]) -> None:
+        self.journal.append(("unassign", *[p.partition for p in places]))
 
     def pause(self, places: list[TopicPartition]) -> None:
         self.journal.append(("pause", *[p.partition for p in places]))
-
-    def seek(self, place: TopicPartition) -> None:
-        self.journal.append(("seek", place.partition, place.offset))
 
     def resume(self, places: list[TopicPartition]) -> None:
         self.journal.append(("resume", *[p.partition for p in places]))
@@ -383,13 +390,14 @@ def deleted(partition: int) -> Message:
 
 def test_a_partition_is_live_after_its_past_decisions_are_known(scene: Scene) -> None:
     scene.play(assign(3))
-    kinds = ("incremental_assign", "pause", "assign", "recall", "seek", "resume")
+    kinds = ("read", "pause", "assign", "recall", "unassign", "resume")
     assert scene.of(*kinds) == [
-        ("incremental_assign", [3]),
+        ("read", 3, OFFSET_BEGINNING),
         ("pause", 3),
         ("assign", 3, 30, 1),
         ("recall", 3, 2),
-        ("seek", 3, 30),
+        ("unassign", 3),
+        ("read", 3, 30),
         ("resume", 3),
     ]
 
@@ -407,16 +415,16 @@ def test_what_is_undecided_is_read_again_and_nothing_beyond_until_the_older_are_
         scene.then(lambda: setattr(Past, "waiting_for_older", False)),
         bring(record(0, 7), record(0, 8)),
     )
-    assert scene.of("assign", "seek", "resume", "submit", "pause", "recall") == [
+    assert scene.of("assign", "read", "resume", "submit", "pause", "recall")[1:] == [
         ("pause", 0),
         ("assign", 0, 4, 1),
-        ("seek", 0, 4),
+        ("read", 0, 4),
         ("resume", 0),
         ("submit", [4, 5]),
         ("pause", 0),
         ("submit", [6]),
         ("recall", 0, 2),
-        ("seek", 0, 7),
+        ("read", 0, 7),
         ("resume", 0),
         ("submit", [7, 8]),
     ]
@@ -432,7 +440,7 @@ def test_what_the_local_store_has_is_not_read_again(scene: Scene) -> None:
     scene.starts[0] = Start(Checkpoint(4, 7, 500), 0)
     scene.engine.in_store[0] = 7
     scene.play(assign(0), bring(record(0, 7)))
-    assert scene.of("seek", "submit") == [("seek", 0, 7), ("submit", [7])]
+    assert scene.of("read", "submit")[1:] == [("read", 0, 7), ("submit", [7])]
 
 
 def test_a_replay_that_ends_in_a_gap_ends_at_the_next_record_or_at_the_end(scene: Scene) -> None:
@@ -448,7 +456,7 @@ def test_records_that_are_gone_from_the_topic_are_counted_and_the_rest_is_read(
     scene.starts[0] = Start(Checkpoint(4, 7, 500), 6)
     with capture_logs() as logs:
         scene.play(assign(0), bring(record(0, 6)))
-    assert scene.of("skip", "seek")[:2] == [("skip", 0, 2), ("seek", 0, 6)]
+    assert scene.of("skip", "read")[1:3] == [("skip", 0, 2), ("read", 0, 6)]
     assert [one["offsets"] for one in logs if one["event"] == "offsets_skipped"] == [2]
 
 
@@ -640,7 +648,7 @@ def test_an_aborted_transaction_takes_all_partitions_through_the_same_door(scene
         ("assign", 0, 0, 1),
         ("assign", 1, 10, 1),
         ("recall", 0, 2),
-        ("seek", 0, 0),
+        ("unassign", 0),
     ]
 
 
@@ -714,7 +722,7 @@ def test_a_partition_comes_back_as_a_new_one(scene: Scene) -> None:
 
 def test_rebalances_that_change_nothing_do_nothing(scene: Scene) -> None:
     scene.play(assign(), revoke(), lose())
-    assert scene.of("incremental_assign", "commit", "assign", "abort") == []
+    assert scene.of("read", "commit", "assign", "abort") == []
 
 
 def test_a_stop_commits_and_leaves_and_decides_nothing(scene: Scene) -> None:
@@ -845,10 +853,10 @@ def test_over_the_soft_limit_those_ahead_wait_for_the_one_behind(scene: Scene) -
         bring(record(0, 1), record(1, 12)),
     )
     after = scene.journal[scene.journal.index(("submit", [0, 10])) + 1 :]
-    assert [entry for entry in after if entry[0] in ("pause", "seek", "resume", "submit")] == [
+    assert [entry for entry in after if entry[0] in ("pause", "read", "resume", "submit")] == [
         ("pause", 0),
         ("submit", [11]),
-        ("seek", 0, 1),
+        ("read", 0, 1),
         ("resume", 0),
         ("submit", [1, 12]),
     ]
