@@ -23,7 +23,6 @@ from streamsampler.kafka.outbox import Outbox
 from streamsampler.kafka.ownership import COMMITTED, Ownership, State
 from streamsampler.kafka.poison import Suspects
 from streamsampler.kafka.policy_topic import PolicyTopic
-from streamsampler.kafka.rebalances import Rebalances
 from streamsampler.kafka.records import Reading, read_messages, sift
 from streamsampler.kafka.reporting import Reporting, Watch
 from streamsampler.kafka.takeover import TakeOver
@@ -97,7 +96,6 @@ class Worker:
         self._clock = clock
         self._ownership = Ownership()
         self._take_over = TakeOver(settings, links.consumer, links.admin, sampler, self._ownership)
-        self._rebalances = Rebalances(settings, links.admin)
         self._idle = IdleClocks()
         self._backpressure = Backpressure(
             settings, links.consumer, sampler, self._ownership, self._idle
@@ -172,7 +170,7 @@ class Worker:
         now_ms = self._clock.monotonic_ms()
         written = self._links.outbox.written_bytes
         due = now_ms >= self._next_commit_ms or written >= self._settings.commit_bytes
-        if due and not self._rebalances.to_be_waited_for(now_ms):
+        if due:
             self._next_commit_ms = now_ms + self._settings.commit_interval_ms
             self._guarded(lambda: self._commit(self._held))
             self._guarded(self._make_room)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from structlog.contextvars import bound_contextvars
 
@@ -261,8 +261,16 @@ def _open_outbox(settings: Settings, stop: Callable[[], bool]) -> Iterator[Outbo
         producer.purge()
         raise
     finally:
+        _close(producer)
+
+
+def _close(producer: Producer) -> None:
+    """Let a producer go, which may have failed: what counts is committed, or it was purged."""
+    try:
         producer.flush(FLUSH_SECONDS)
         producer.close()
+    except KafkaException as error:
+        _log.warning("producer_failed_at_its_end", reason=error.args[0].str())
 
 
 class _Patience:

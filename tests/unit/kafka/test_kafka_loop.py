@@ -5,14 +5,11 @@ them in one journal, so that the order of events can be read.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    ConsumerGroupState,
     KafkaError,
     Message,
     TopicPartition,
@@ -213,18 +210,6 @@ class Disk:
         self.journal.append(("reopen",))
 
 
-class Coordinator:
-    """Stands for the admin client: tells the group's state."""
-
-    state = ConsumerGroupState.STABLE
-
-    def describe_consumer_groups(self, groups: list[str], request_timeout: float) -> Any:
-        assert request_timeout
-        answer: Future[Any] = Future()
-        answer.set_result(SimpleNamespace(state=self.state))
-        return dict.fromkeys(groups, answer)
-
-
 class Following:
     """Stands for the policies topic."""
 
@@ -288,8 +273,7 @@ class Scene:
         self.now_ms = 0
         self.counted: list[dict[int, Counts]] = []
         self.vitals = Vitals("pod-1", "1.0.0", "exactly_once", 0)
-        self.coordinator = Coordinator()
-        links: Any = (self.group, self.coordinator, self.desk, self.following, self.disk, None)
+        links: Any = (self.group, None, self.desk, self.following, self.disk, None)
         engine: Any = self.engine
         self.worker = Worker(
             SETTINGS,
@@ -565,37 +549,6 @@ def test_a_commit_comes_early_when_much_was_written(scene: Scene) -> None:
     scene.play(assign(0), bring(record(0, 0)), scene.then(much), bring(record(0, 1)))
     assert [offsets[0][1] for _, offsets in scene.of("commit")][1:2] == [
         "v1 position=1 stream_time_ms=1000"
-    ]
-
-
-@pytest.mark.parametrize(
-    "state", [ConsumerGroupState.PREPARING_REBALANCING, ConsumerGroupState.COMPLETING_REBALANCING]
-)
-def test_a_commit_waits_for_a_rebalance_that_is_under_way(
-    scene: Scene, state: ConsumerGroupState
-) -> None:
-    scene.play(
-        assign(0),
-        scene.wait(1_000),
-        bring(record(0, 0)),
-        scene.then(lambda: setattr(scene.coordinator, "state", state)),
-        scene.wait(1_000),
-        bring(record(0, 1)),
-        scene.then(lambda: setattr(scene.coordinator, "state", ConsumerGroupState.STABLE)),
-        bring(record(0, 2)),
-    )
-    assert [offsets[0][1] for _, offsets in scene.of("commit")][1:] == [
-        "v1 position=2 stream_time_ms=1000",
-        "v1 position=3 stream_time_ms=1000",
-    ]
-
-
-def test_but_not_for_ever(scene: Scene) -> None:
-    scene.coordinator.state = ConsumerGroupState.PREPARING_REBALANCING
-    scene.play(assign(0), bring(record(0, 0)), *[scene.wait(1_000)] * 5, bring(record(0, 1)))
-    assert [offsets[0][1] for _, offsets in scene.of("commit")] == [
-        "v1 position=1 stream_time_ms=1000",
-        "v1 position=2 stream_time_ms=1000",  # of the stop
     ]
 
 
