@@ -69,6 +69,31 @@ def inputs() -> st.SearchStrategy[list[PlainRecord]]:
     return sizes.flatmap(lambda size: st.binary(min_size=size, max_size=size)).map(_records)
 
 
+def _late_records(choices: bytes) -> list[PlainRecord]:
+    """Records of two sampled traces, decided early, and of others that keep the watermark back."""
+    tape = Tape(choices)
+    made: list[PlainRecord] = []
+    now = 10_000
+    while tape.at < len(choices):
+        now += tape.pick([0, 0, 1, 50, 300, 301])
+        late = tape.below(6)
+        fields = [
+            delimited(1, TRACES[late % 2] if late else bytes([100 + len(made)]) * 16),
+            delimited(2, tape.pick(IDS)),
+            delimited(4, b"" if late else b"nowhere."),
+            fixed(7, (1 + tape.below(2)) * 1_000_000, 1),
+            delimited(15, number_field(3, 2)),
+        ]
+        value = delimited(1, delimited(2, delimited(2, b"".join(fields))))
+        made.append(PlainRecord(3 * len(made), now, value))
+    return made
+
+
+def late_inputs() -> st.SearchStrategy[list[PlainRecord]]:
+    sizes = st.integers(20, 200)
+    return sizes.flatmap(lambda size: st.binary(min_size=size, max_size=size)).map(_late_records)
+
+
 def batch_of(records: Sequence[PlainRecord], partition: int = 0) -> RecordBatch:
     nothing = [None] * len(records)
     return join(

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamsampler.config import Settings
 from streamsampler.kafka.clients import make_reader
-from streamsampler.kafka.errors import NotYetError
 from streamsampler.kafka.resumption import read_from
-from streamsampler.kafka.watermarks import CatchUp, Watermarks, read_watermarks
+from streamsampler.kafka.watermarks import CatchUp, Watermarks, first_offsets_since, read_watermarks
 from streamsampler.outcome import Checkpoint, Decision
 from streamsampler.traces.decided import PastDecision
 
@@ -86,7 +85,7 @@ class Readback:
         if self._catch_up.behind:
             self._consumer = make_reader(settings)
             try:
-                self._begin(self._consumer, found, resumed, ttl_ms, timeout_ms)
+                self._begin(admin, self._consumer, found, resumed, ttl_ms, timeout_ms)
             except BaseException:
                 self._consumer.close()
                 raise
@@ -95,6 +94,7 @@ class Readback:
 
     def _begin(
         self,
+        admin: AdminClient,
         consumer: Consumer,
         watermarks: Mapping[int, Watermarks],
         resumed: Mapping[int, Checkpoint],
@@ -104,8 +104,8 @@ class Readback:
         behind = {p: resumed[p] for p in self._catch_up.behind}
         times = {p: max(one.stream_time_ms, 0) for p, one in behind.items()}
         older_times = {p: oldest_needed(one, ttl_ms) for p, one in behind.items()}
-        recent = self._search(consumer, times, watermarks, timeout_ms)
-        older = self._search(consumer, older_times, watermarks, timeout_ms)
+        recent = self._search(admin, times, watermarks, timeout_ms)
+        older = self._search(admin, older_times, watermarks, timeout_ms)
         places = []
         for p in behind:
             past = _Past(older_times[p], min(older[p], recent[p]), recent[p])
@@ -123,27 +123,20 @@ class Readback:
 
     def _search(
         self,
-        consumer: Consumer,
+        admin: AdminClient,
         times_ms: Mapping[int, int],
         watermarks: Mapping[int, Watermarks],
         timeout_ms: int,
     ) -> dict[int, int]:
         """The first offset of each partition whose timestamp is not before a time."""
-        sought = [TopicPartition(self._topic, p, ms) for p, ms in times_ms.items() if ms > 0]
-        offsets = {p: found.beginning for p, found in watermarks.items()}
-        if not sought:
-            return offsets
-        try:
-            answered = consumer.offsets_for_times(sought, timeout=timeout_ms / 1000)
-        except KafkaException as error:
-            raise NotYetError(
-                f"{self._topic}: no broker found offsets by time: {error.args[0].str()}."
-            ) from error
-        for one in answered:
-            if one.error is None and one.offset >= 0:
-                offsets[one.partition] = max(one.offset, offsets[one.partition])
-            elif one.error is None and self._search_is_trusted:
-                offsets[one.partition] = watermarks[one.partition].end
+        offsets = {p: watermarks[p].beginning for p in times_ms}
+        sought = {p: ms for p, ms in times_ms.items() if ms > 0}
+        found = first_offsets_since(admin, self._topic, sought, timeout_ms) if sought else {}
+        for partition, offset in found.items():
+            if offset >= 0:
+                offsets[partition] = max(offset, offsets[partition])
+            elif self._search_is_trusted:
+                offsets[partition] = watermarks[partition].end
         return offsets
 
     def poll(self) -> Found:

@@ -108,11 +108,50 @@ def insist_on_watermarks(
             time.sleep(RETRY_SECONDS)
 
 
+def first_offsets_since(
+    admin: AdminClient, topic: str, times_ms: Mapping[int, int], timeout_ms: int
+) -> dict[int, int]:
+    """Find where partitions have reached points in time, behind open transactions too.
+
+    A consumer of committed records would not find what an open transaction hides at the moment.
+
+    Args:
+        admin: Whom to ask.
+        topic: The topic.
+        times_ms: By partition, a timestamp in ms.
+        timeout_ms: How long a broker may take.
+
+    Returns:
+        By partition, the first offset whose record's timestamp is not before it; -1 where there is
+        none, or where the broker cannot tell.
+
+    Raises:
+        NotYetError: A leader is being chosen, or a broker did not answer in time.
+    """
+    sought = {
+        TopicPartition(topic, partition): OffsetSpec.for_timestamp(ms)
+        for partition, ms in times_ms.items()
+    }
+    try:
+        return _answered(admin, sought, timeout_ms / 1000)
+    except KafkaException as error:
+        _ask_for_leaders(admin)
+        raise NotYetError(
+            f"{topic}: no broker found offsets by time: {error.args[0].str()}."
+        ) from error
+
+
 def _list_offsets(
     admin: AdminClient, sought: list[TopicPartition], spec: OffsetSpec, seconds: float
 ) -> dict[int, int]:
+    return _answered(admin, dict.fromkeys(sought, spec), seconds)
+
+
+def _answered(
+    admin: AdminClient, sought: Mapping[TopicPartition, OffsetSpec], seconds: float
+) -> dict[int, int]:
     pending = admin.list_offsets(
-        dict.fromkeys(sought, spec),
+        dict(sought),
         # Read committed, the end would be where the oldest open transaction began.
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=seconds,

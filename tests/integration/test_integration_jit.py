@@ -21,7 +21,7 @@ from streamsampler.spans.columns import SPAN, Rows
 from streamsampler.spans.records import Headers, join
 from streamsampler.spans.scan import Scanner
 from streamsampler.store import BlockStore
-from streamsampler.store.shelf import copy_records
+from streamsampler.store.filling import copy_records
 from tests import otlp_records
 from tests.otlp_records import Tape
 

@@ -26,6 +26,7 @@ from tests.engine_inputs import (
     batch_of,
     inputs,
     judge,
+    late_inputs,
 )
 from tests.journaled_store import JournaledStore
 from tests.plain_sampler import PlainRecord, PlainSampler
@@ -170,8 +171,8 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[JournaledS
         yield [one, other]
 
 
-@given(inputs(), LIVES)
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(inputs() | late_inputs(), LIVES)
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whoever_takes_over_with_whatever_store_nothing_changes(
     stores: list[JournaledStore], records: list[PlainRecord], lives: list[Life]
 ) -> None:

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamsampler.store import LATE_SPAN, Block, BlockStore, StoreError, StoreSettings, encode_block
+from streamsampler.store import (
+    LATE_SPAN,
+    Block,
+    BlockStore,
+    StoreError,
+    StoreSettings,
+    encode_block,
+)
 
 FAR = 2**31 - 1
 
@@ -89,8 +96,8 @@ def test_partitions_do_not_touch_each_other(shared: BlockStore, steps: list[Step
         for one in partitions:
             assert list(shared.blocks(one)) == sorted(twin[one].items())
             assert shared.last(one) == max(twin[one], default=None)
-        held = {one: sum(map(len, blocks.values())) for one, blocks in twin.items() if blocks}
-        assert shared.partitions() == held
+        sizes = {one: sum(map(len, blocks.values())) for one, blocks in twin.items() if blocks}
+        assert shared.partitions() == sizes
 
 
 def test_what_was_put_is_there_after_reopening(tmp_path: Path) -> None:
@@ -250,6 +257,10 @@ def _flip(file: Path, at: int) -> None:
         opened.write(bytes([byte ^ 1]))
 
 
+def _overwrite(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+
 def _remove(path: Path, pattern: str) -> None:
     for file in path.glob(pattern):
         file.unlink()
@@ -266,7 +277,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a byte of the manifest is changed": lambda path: _flip(next(path.glob("MANIFEST*")), 30),
     "CURRENT is missing": lambda path: _remove(path, "CURRENT"),
     "CURRENT is empty": lambda path: _cut(path, "CURRENT", 0),
-    "CURRENT is something else": lambda path: (path / "CURRENT").write_text("abc") and None,
+    "CURRENT is something else": lambda path: _overwrite(path / "CURRENT", b"abc"),
 }
 
 
@@ -299,7 +310,7 @@ def damaged_inside(path: Path) -> BlockStore:
 def test_a_wrong_byte_is_told_of_wherever_it_is_met(tmp_path: Path) -> None:
     with damaged_inside(tmp_path / "blocks") as store:
         assert store.rebuilt == ""
-        readable = []
+        readable: list[int] = []
         with pytest.raises(StoreError, match="cannot read the blocks of partition 1"):
             readable.extend(number for number, _ in store.blocks(1))
         (damaged,) = set(range(10)) - set(readable) - set(range(len(readable) + 1, 10))
@@ -359,14 +370,18 @@ def no_room() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def fill(store: BlockStore) -> None:
+    for number in range(1, 5_000):
+        store.put(0, number, os.urandom(10_000))
+
+
 def test_a_full_disk_is_told_of_and_the_store_goes_on_when_there_is_room(tmp_path: Path) -> None:
     small = StoreSettings(write_buffer_bytes=1 << 20)
     store = BlockStore(tmp_path / "blocks", small)
     store.put(0, 0, b"early")
     with no_room():
         with pytest.raises(StoreError, match="cannot write block"):
-            for number in range(1, 5_000):
-                store.put(0, number, os.urandom(10_000))
+            fill(store)
         with pytest.raises(StoreError):
             store.close()
     with BlockStore(tmp_path / "blocks", small) as again:
@@ -379,8 +394,7 @@ def test_a_store_that_failed_can_be_opened_again_in_place(tmp_path: Path) -> Non
     small = StoreSettings(write_buffer_bytes=1 << 20)
     store = BlockStore(tmp_path / "blocks", small)
     with no_room(), pytest.raises(StoreError):
-        for number in range(5_000):
-            store.put(0, number, os.urandom(10_000))
+        fill(store)
     store.reopen()
     store.put(1, 0, b"x")
     assert store.get(1, 0) == b"x"

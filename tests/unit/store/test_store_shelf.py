@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamsampler.spans.columns import Rows
 from streamsampler.spans.records import Headers
-from streamsampler.store import Block, BlockStore, Shelf
-from streamsampler.store.shelf import copy_records
+from streamsampler.store import LATE_SPAN, Block, BlockStore, Shelf, decode_block
+from streamsampler.store.filling import copy_records
 
 BLOCK_BYTES = 64
 
@@ -137,6 +138,7 @@ def test_a_shelf_is_a_list_of_records(store: BlockStore, data: st.DataObject) ->
                 shelved.release(some)
         shelved.check_blocks()
         assert _stored(store) == _expected_on_disk(shelved)
+        assert shelved.shelf.size == sum(len(value) for _, value in store.blocks(7))
     if shelved.undecided():
         shelved.check_find(shelved.undecided())
     shelved.shelf.clear()
@@ -161,8 +163,8 @@ def _expected_on_disk(shelved: Shelved) -> list[int]:
     return sorted([*needed, *shelved.shelf.disposable()])
 
 
-def record(value: bytes, spans: int = 1) -> Record:
-    return Record(value, 0, 0, 1, spans, None)
+def record(value: bytes, spans: int = 1, offset: int = 0, stream_ms: int = 0) -> Record:
+    return Record(value, offset, stream_ms, 1, spans, None)
 
 
 @pytest.fixture
@@ -185,6 +187,7 @@ def test_a_block_is_disposable_when_its_last_span_is_decided(
     shelved.shelf.dispose(shelved.shelf.disposable(), 0)
     assert _stored(store) == []
     assert shelved.shelf.disposable() == []
+    assert shelved.shelf.size == 0
 
 
 def test_a_full_block_is_put_also_when_all_in_it_is_decided(
@@ -218,6 +221,63 @@ def test_only_what_is_named_is_disposed_of(store: BlockStore, shelved: Shelved) 
     assert shelved.shelf.disposable() == [second]
     assert len(_stored(store)) == 2
     shelved.check_find([2])
+
+
+def late(*offsets: int) -> Rows:
+    return np.array([(offset, 1, offset, 5) for offset in offsets], LATE_SPAN)
+
+
+def told(store: BlockStore) -> list[list[int]]:
+    """The offsets of the late spans that each block tells of."""
+    return [decode_block(value).late["offset"].tolist() for _, value in store.blocks(7)]
+
+
+def test_a_block_tells_of_late_spans_that_are_committed(
+    store: BlockStore, shelved: Shelved
+) -> None:
+    shelf = shelved.shelf
+    shelf.note_late(late(3, 5))
+    shelved.append([record(b"a" * 64, offset=6)])
+    shelf.note_late(late(8))
+    shelf.reached(8, 100)
+    shelved.append([record(b"b" * 64, offset=9)])
+    shelf.reached(10, 200)
+    shelved.append([record(b"c" * 64, offset=11)])
+    shelved.append([record(b"d" * 64, offset=12)])
+    assert told(store) == [[], [3, 5], [8], []]
+
+
+def test_what_a_deleted_block_told_is_told_again_above_the_low_watermark(
+    store: BlockStore, shelved: Shelved
+) -> None:
+    shelf = shelved.shelf
+    shelf.note_late(late(3, 4, 5))
+    shelf.reached(6, 100)
+    shelved.append([record(b"a" * 64, offset=6), record(b"b" * 64, offset=7)])
+    assert told(store) == [[3, 4, 5], []]
+    shelved.release([0])
+    shelf.dispose(shelf.disposable(), 4)
+    shelved.append([record(b"c" * 64, offset=8)])
+    assert told(store) == [[], [4, 5]]
+
+
+def test_a_block_tells_how_far_all_is_committed(store: BlockStore) -> None:
+    shelf = Shelf(store, 7, BLOCK_BYTES, began=3)
+    shelf.clear()
+    shelved = Shelved(shelf)
+    shelf.reached(4, 10)
+    shelved.append([record(b"a" * 64, offset=3, stream_ms=9), record(b"b" * 64, offset=6)])
+    shelf.reached(9, 90)
+    shelved.append([record(b"c" * 64, offset=11, stream_ms=95)])
+    shelf.reached(12, 99)
+    shelved.append([record(b"d", offset=10)])
+    shelf.put_open()
+    blocks = [decode_block(value) for _, value in store.blocks(7)]
+    # What is committed is told by the block that holds it, or by the next one.
+    assert [(one.since, one.until, one.until_ms) for one in blocks] == [
+        (3, 4, 9), (4, 4, 10), (7, 9, 90), (12, 12, 99),
+    ]  # fmt: skip
+    assert {one.began for one in blocks} == {3}
 
 
 def test_numbers_of_blocks_only_rise(store: BlockStore, shelved: Shelved) -> None:
