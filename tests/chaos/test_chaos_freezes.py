@@ -35,7 +35,7 @@ def test_a_worker_frozen_past_its_session_is_fenced_and_comes_back(scenario: Ope
 
 
 def test_decisions_behind_an_open_transaction_are_waited_for(scenario: OpenScenario) -> None:
-    stage = scenario("takeover behind an open transaction", transaction_timeout_ms=20_000)
+    stage = scenario("takeover behind an open transaction", transaction_timeout_ms=8_000)
     first = stage.worker("first")
     first.command = (*INTERRUPTED, "before_offsets", str(SOME_RECORDS), str(int(signal.SIGSTOP)))
     first.start()
