@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks.engine import POLICIES, policies
 from benchmarks.records import FOUR_SPANS, ONE_SPAN, Shape, batches, template
-from streamsampler.config import Settings, Store
+from streamsampler.config import Http, Settings, Store
 from streamsampler.kafka import clients
 from streamsampler.kafka.policy_topic import publish_policy_set
 from streamsampler.kafka.topics import create_topics
@@ -117,6 +117,10 @@ def sample(settings: Settings, progress: Progress) -> float:
             "streamsampler.kafka.worker.make_group_consumer", wrapped(clients.make_group_consumer)
         ),
         mock.patch("streamsampler.kafka.worker.make_producer", wrapped(clients.make_producer)),
+        mock.patch(
+            "streamsampler.kafka.worker.make_transactional_producer",
+            wrapped(clients.make_transactional_producer),
+        ),
     ):
         run_worker(settings, progress.done, Watch(counts=progress.counts))
     return spent[0]
@@ -136,10 +140,10 @@ def background(shape: Shape, traces: int) -> float:
     return max(spent, 0.0)
 
 
-def measure(bootstrap: str, shape: Shape, traces: int, console: Console) -> None:
+def measure(bootstrap: str, shape: Shape, traces: int, guarantee: str, console: Console) -> None:
     """Fill, sample, print."""
     with tempfile.TemporaryDirectory() as folder:
-        name = f"bench{shape.spans_per_record}"
+        name = f"bench{shape.spans_per_record}.{guarantee}"
         settings = Settings(
             kafka={"bootstrap.servers": bootstrap},
             topics={
@@ -151,6 +155,8 @@ def measure(bootstrap: str, shape: Shape, traces: int, console: Console) -> None
             },
             group_id=name,
             store=Store(path=Path(folder) / "store"),
+            guarantee=guarantee,
+            http=Http(address=None),
         )
         create_topics(settings, PARTITIONS, 1)
         publish_policy_set(settings, POLICIES, "benchmarks/engine.py")
@@ -160,7 +166,7 @@ def measure(bootstrap: str, shape: Shape, traces: int, console: Console) -> None
     own = progress.ended[1] - progress.started[1]
     outside = (own - in_client + background(shape, traces)) / cpu
     console.print(
-        f"{shape.spans_per_record} span(s) in {len(template(shape))} bytes:"
+        f"{shape.spans_per_record} span(s) in {len(template(shape))} bytes, {guarantee}:"
         f" {progress.spans / cpu:,.0f} spans per CPU second"
         f" ({cpu / progress.spans * 1e6:.2f} us a span);"
         f" {outside:.0%} of that outside librdkafka"
@@ -176,7 +182,8 @@ def main() -> None:
     console = Console()
     with KafkaCluster() as kafka:
         for shape in (ONE_SPAN, FOUR_SPANS):
-            measure(kafka.bootstrap, shape, options.traces, console)
+            for guarantee in ("at_least_once", "exactly_once"):
+                measure(kafka.bootstrap, shape, options.traces, guarantee, console)
 
 
 if __name__ == "__main__":
