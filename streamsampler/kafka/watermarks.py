@@ -16,6 +16,7 @@ from streamsampler.kafka.errors import FailStopError, NotYetError
 
 RETRY_SECONDS: Final = 0.1
 LEADERS_SECONDS: Final = 0.5
+GRACE_SECONDS: Final = 1.0
 _LEADERLESS: Final = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -156,7 +157,13 @@ def _answered(
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=seconds,
     )
-    return {place.partition: done.result().offset for place, done in pending.items()}
+    try:
+        return {
+            place.partition: done.result(seconds + GRACE_SECONDS).offset
+            for place, done in pending.items()
+        }
+    except TimeoutError as error:  # the client lost the answer, as it may when brokers come and go
+        raise NotYetError("no broker told its offsets in time.") from error
 
 
 def _ask_for_leaders(admin: AdminClient) -> None:
