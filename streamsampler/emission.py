@@ -14,7 +14,8 @@ from streamsampler.outcome import Emission
 from streamsampler.spans.columns import Booleans, Int64s, Rows
 from streamsampler.spans.payload import Identity, RecordParts, put_together, take_apart
 from streamsampler.spans.records import Headers, RecordBatch
-from streamsampler.store.shelf import Found, Shelf
+from streamsampler.store import Shelf
+from streamsampler.store.found import Found
 
 
 def kept_traces(

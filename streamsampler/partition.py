@@ -145,8 +145,6 @@ class Partition:
         """
         folded = self._fold(columns, run)
         if folded.stop > folded.start:
-            if self.replaying:
-                self._reach(columns, folded)
             self._shelve(columns, folded)
             self.position = int(columns.batch.offsets[folded.stop - 1]) + 1
         return folded, spans_of_records(columns.scan.records[folded])
@@ -162,14 +160,6 @@ class Partition:
             columns.fates, columns.targets, columns.stored, columns.buffered, columns.stream_ms,
         )  # fmt: skip
         return slice(run.start, int(stop))
-
-    def _reach(self, columns: BatchColumns, run: slice) -> None:
-        """Note how far the records come that are committed, and stream time there."""
-        offsets = columns.batch.offsets[run]
-        again = int(np.searchsorted(offsets, self.resumed_at))
-        if again:
-            now_ms = int(columns.stream_ms[run.start + again - 1])
-            self.shelf.reached(int(offsets[again - 1]) + 1, now_ms)
 
     def _shelve(self, columns: BatchColumns, run: slice) -> None:
         chosen = run.start + np.flatnonzero(columns.stored[run] >= 0)

@@ -1,18 +1,24 @@
-"""Taking a partition over with what the local store holds of it.
+"""Reading stored blocks again: to take a partition over, to begin it again, for a new policy set.
 
 The blocks are folded once more, by the same fold as live traffic and at the stream time that each
 record had, so that the traces, their deadlines and the clock are what they were. Spans of traces
 that were decided since are passed over.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from streamsampler.limits import Limits, fold_settings
+from streamsampler.outcome import Checkpoint
 from streamsampler.partition import BatchColumns, Partition
+from streamsampler.policies import PolicySet
 from streamsampler.spans.columns import Bytes
 from streamsampler.spans.records import RecordBatch
-from streamsampler.store import Block, BlockStore, StoreError, check_block, decode_block
+from streamsampler.store import Block, BlockStore, Shelf, StoreError, check_block, decode_block
+from streamsampler.traces.decided import DecidedTraces, PastDecision
+from streamsampler.traces.fold import refold_spans
+from streamsampler.traces.spans_out import SpansOut
 from streamsampler.traces.table import NEXT_RECORD, NOW, trace_table
 
 Read = Callable[[RecordBatch], BatchColumns]
@@ -21,46 +27,93 @@ Read = Callable[[RecordBatch], BatchColumns]
 _NO_KEYS: Bytes = np.empty(0, np.uint8)
 
 
-class UselessBlocksError(Exception):
+class _UselessBlocksError(Exception):
     """What the store holds of a partition is nothing to go on from.
 
     The message says why; it is empty where nothing is wrong with it.
     """
 
 
-def reopen(partition: Partition, store: BlockStore, read: Read) -> int:
-    """Take over what the store holds of a partition.
+def take_over(
+    number: int, resume: Checkpoint, decided: Sequence[PastDecision], store: BlockStore,
+    policies: PolicySet, limits: Limits, read: Read,
+) -> Partition:  # fmt: skip
+    """Begin a partition with what the store holds of it; what is of no use is deleted.
 
     Args:
-        partition: Without traces, at the low watermark; its decisions since then are known.
+        number: The input partition.
+        resume: Where its last owner left it.
+        decided: Decisions made since the low watermark, in the order they were made.
         store: Its blocks.
+        policies: The set in force.
+        limits: How large things may get.
         read: Makes a batch's columns.
 
     Returns:
-        The offset from which its records must come from Kafka.
+        The partition; its records must come from its position on.
 
     Raises:
-        UselessBlocksError: There is nothing to go on from; the partition is half done.
+        StoreError: The store cannot be written.
+    """
+    partition = _begun(number, resume, decided, store, policies, limits)
+    try:
+        _reopen(partition, store, read)
+    except _UselessBlocksError as reason:
+        partition = _begun(number, resume, decided, store, policies, limits)
+        partition.shelf.clear()
+        partition.not_reopened = str(reason)
+    return partition
+
+
+def _begun(
+    number: int, resume: Checkpoint, decided: Sequence[PastDecision], store: BlockStore,
+    policies: PolicySet, limits: Limits,
+) -> Partition:  # fmt: skip
+    """A partition without traces, at the low watermark."""
+    past, out = DecidedTraces(limits.decisions), SpansOut(limits.spans_out)
+    past.restore(decided)
+    out.restore(decided)
+    low, now_ms = resume.low_watermark, resume.stream_time_ms
+    shelf = Shelf(store, number, limits.block_bytes, low)
+    shelf.reached(low, now_ms)
+    return Partition(
+        number=number,
+        table=trace_table(policies.decision_wait_ms, now_ms),
+        decided=past,
+        shelf=shelf,
+        settings=fold_settings(policies, limits, resume.position),
+        out=out,
+        resume=resume,
+        position=low,
+        recalled=low == resume.position,  # nothing is undecided
+    )
+
+
+def _reopen(partition: Partition, store: BlockStore, read: Read) -> None:
+    """Fold what the store holds of a partition, and tell it where that ends.
+
+    Raises:
+        _UselessBlocksError: There is nothing to go on from; the partition is half done.
     """
     low, position = partition.resume.low_watermark, partition.resume.position
     try:
         last = store.last(partition.number) if low < position else None
         if last is None:
-            raise UselessBlocksError
+            raise _UselessBlocksError
         end = decode_block(store.get(partition.number, last))
         if not end.began <= low < end.until <= position:
-            raise UselessBlocksError(
+            raise _UselessBlocksError(
                 f"they tell of offsets {end.began} to {end.until} and the group stands at {low} to"
                 f" {position}"
             )
         for block, size, behind in _in_order(store, partition.number, end):
             _adopt(partition, block, size, min(behind, end.until), read)
     except (ValueError, StoreError) as error:
-        raise UselessBlocksError(str(error)) from error
+        raise _UselessBlocksError(str(error)) from error
     registers = partition.table.registers
     registers[NEXT_RECORD] = partition.shelf.next_record
     registers[NOW] = max(int(registers[NOW]), end.until_ms)
-    return end.until
+    partition.position = end.until
 
 
 def _in_order(store: BlockStore, partition: int, end: Block) -> Iterator[tuple[Block, int, int]]:
@@ -154,3 +207,26 @@ def begin_again(partition: Partition, wait_ms: int, read: Read) -> None:
     registers = partition.table.registers
     registers[NEXT_RECORD] = shelf.next_record
     registers[NOW] = max(int(registers[NOW]), now_ms)
+
+
+def match_again(partition: Partition, read: Read) -> None:
+    """Ask the predicates of a new policy set of every buffered span.
+
+    Args:
+        partition: Its traces are told the answers.
+        read: Makes a batch's columns.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    table = partition.table
+    table.rows["matched"] = 0
+    table.rows["tenant"] = 0
+    seen = np.zeros(len(table.entries), np.uint8)
+    for held in partition.shelf.live_blocks():
+        columns = read(_batch(held.block))
+        matches = columns.matches
+        refold_spans(
+            columns.scan.spans, held.first, matches.matched, matches.tenants, columns.ranks,
+            table.rows, table.slots, table.entries, table.entry_slots, seen,
+        )  # fmt: skip

@@ -13,31 +13,27 @@ batch, its six stages in order:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from streamsampler.deciding import decided_ms, decisions_on, due_traces
-from streamsampler.emission import kept_traces, late_spans, repeated_in_record
 from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
+from streamsampler.judging import Judge, follow
+from streamsampler.limits import Limits, fold_settings
 from streamsampler.outcome import Checkpoint, Counts, DeadLetter, Decision, Emission, Outcome
 from streamsampler.partition import BatchColumns, Partition, batch_columns
 from streamsampler.policies import PolicySet, TenantNumbers, compile_policies
-from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.matching import Matcher
-from streamsampler.reopening import UselessBlocksError, begin_again, reopen
+from streamsampler.reopening import begin_again, match_again, take_over
 from streamsampler.shedding import buffered, surplus
-from streamsampler.spans.columns import Bytes, Int64s, Rows
+from streamsampler.spans.columns import Bytes
 from streamsampler.spans.keys import check_keys
 from streamsampler.spans.records import RecordBatch
 from streamsampler.spans.scan import Scanner
-from streamsampler.store import BlockStore, Shelf
-from streamsampler.traces.decided import DecidedTraces, PastDecision, buffered_though_decided
-from streamsampler.traces.due import all_rows, due_rows, forget, records_of
-from streamsampler.traces.fold import CLOSED, LATE, refold_spans
-from streamsampler.traces.spans_out import SpansOut, words_of
-from streamsampler.traces.table import NOW, lengthen, trace_table
+from streamsampler.store import BlockStore
+from streamsampler.traces.decided import PastDecision, buffered_though_decided
+from streamsampler.traces.due import all_rows, due_rows
+from streamsampler.traces.fold import CLOSED, LATE
+from streamsampler.traces.table import NOW, lengthen
 
 __all__ = [
     "SIGNAL_HEADER",
@@ -52,45 +48,7 @@ __all__ = [
     "Sampler",
 ]
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large things may get.
-
-    Attributes:
-        spans_per_trace: A trace with so many spans is decided at once, trigger "limit".
-        bytes_per_trace: Likewise for so many bytes.
-        block_bytes: A block is full when it holds so many bytes of records.
-        max_record_bytes: The largest value of an emission; a larger trace comes in several.
-        decisions: How many past decisions a partition remembers. While there are more within
-            the time they are remembered for, which one a late span still finds depends on where
-            batches end; those that had to make room are counted.
-        spans_out: How many spans of sampled traces, which are out, a partition remembers, so that
-            a copy stays in; 30 bytes each, as far as there are any.
-        buffered_spans: How many spans may be buffered, of all partitions together. Beyond it the
-            oldest traces of the fullest partition are decided at once, trigger "limit".
-        buffered_bytes: Likewise for so many bytes.
-    """
-
-    spans_per_trace: int = 50_000
-    bytes_per_trace: int = 64 << 20
-    block_bytes: int = 256 << 10
-    max_record_bytes: int = 950_000
-    decisions: int = 1_000_000
-    spans_out: int = 1_000_000
-    buffered_spans: int = 20_000_000
-    buffered_bytes: int = 16 << 30
-
-
 _NOTHING_YET = Checkpoint(0, 0, -1)
-
-
-class _Judged(NamedTuple):
-    """Traces that were decided just now: `TRACE` rows, verdicts, seconds of stream time."""
-
-    traces: Rows
-    verdicts: Bytes
-    seconds: Int64s
 
 
 class Sampler:
@@ -112,15 +70,15 @@ class Sampler:
         self._store = store
         self._limits = limits or Limits()
         self._tenants = TenantNumbers()
-        self._names: list[str | None] = [None]
         self._partitions: dict[int, Partition] = {}
         self._compile(policies)
 
     def _compile(self, policies: PolicySet) -> None:
-        self._compiled = compile_policies(policies, self._tenants)
+        compiled = compile_policies(policies, self._tenants)
         self._policies = policies
-        self._matcher = Matcher(self._compiled, self._tenants)
-        self._scanner = Scanner(self._compiled.wanted)
+        self._matcher = Matcher(compiled, self._tenants)
+        self._scanner = Scanner(compiled.wanted)
+        self._judge = Judge(compiled, self._tenants, self._limits.max_record_bytes)
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -152,36 +110,12 @@ class Sampler:
         Raises:
             StoreError: The store cannot be written.
         """
-        held = self._begin(partition, resume or _NOTHING_YET, decided)
-        try:
-            held.position = reopen(held, self._store, self._read)
-        except UselessBlocksError as reason:
-            held = self._begin(partition, held.resume, decided)
-            held.shelf.clear()
-            held.not_reopened = str(reason)
+        held = take_over(
+            partition, resume or _NOTHING_YET, decided, self._store, self._policies, self._limits,
+            self._read,
+        )  # fmt: skip
         self._partitions[partition] = held
         return held.position
-
-    def _begin(
-        self, partition: int, resume: Checkpoint, decided: Sequence[PastDecision]
-    ) -> Partition:
-        past, out = DecidedTraces(self._limits.decisions), SpansOut(self._limits.spans_out)
-        past.restore(decided)
-        out.restore(decided)
-        low, now_ms = resume.low_watermark, resume.stream_time_ms
-        shelf = Shelf(self._store, partition, self._limits.block_bytes, low)
-        shelf.reached(low, now_ms)
-        return Partition(
-            number=partition,
-            table=trace_table(self._policies.decision_wait_ms, now_ms),
-            decided=past,
-            shelf=shelf,
-            settings=self._settings(resume.position),
-            out=out,
-            resume=resume,
-            position=low,
-            recalled=low == resume.position,  # nothing is undecided
-        )
 
     def recall(self, partition: int, older: Sequence[PastDecision]) -> None:
         """Remember the decisions made before those that came with `assign`; then it is live.
@@ -225,21 +159,6 @@ class Sampler:
             offsets: How many.
         """
         self._partitions[partition].counts.offsets_skipped += offsets
-
-    def _settings(self, resumed_at: int) -> Int64s:
-        policies, limits = self._policies, self._limits
-        return np.array(
-            [
-                policies.decision_wait_ms,
-                policies.completion_grace_ms,
-                limits.spans_per_trace,
-                limits.bytes_per_trace,
-                resumed_at,
-                policies.decision_ttl_ms,
-                0,
-            ],
-            np.int64,
-        )
 
     def revoke(self, partition: int, *, keep: bool = False) -> int:
         """Forget a partition; nothing is decided.
@@ -311,7 +230,7 @@ class Sampler:
                 start = self._take(partition, columns, slice(start, run.stop), outcome)
         held, limits = self._partitions.values(), self._limits
         for partition, rows in surplus(held, limits.buffered_spans, limits.buffered_bytes):
-            self._decide(partition, rows, "limit", outcome)
+            self._judge.decide(partition, rows, "limit", outcome)
         return outcome
 
     def _read(self, batch: RecordBatch, passed: Bytes | None = None) -> BatchColumns:
@@ -331,17 +250,17 @@ class Sampler:
             partition.remember_replayed(columns, spans)
         late = np.flatnonzero(fates == LATE)
         past = partition.decided.rows[targets[late]]
-        self._follow(
+        follow(
             partition, columns, found[spans.start + late], past["verdict"],
             past["second"].astype(np.int64), outcome,
         )  # fmt: skip
         if partition.replaying:
             return int(folded.stop)
-        judged = self._decide(partition, due_rows(partition.table), "", outcome)
+        judged = self._judge.decide(partition, due_rows(partition.table), "", outcome)
         closed = found[spans.start + np.flatnonzero(fates == CLOSED)]
         if len(closed) and judged:
-            verdicts, seconds = _of_their_traces(judged, closed)
-            self._follow(partition, columns, closed, verdicts, seconds, outcome)
+            verdicts, seconds = judged.of_spans(closed)
+            follow(partition, columns, closed, verdicts, seconds, outcome)
         return int(folded.stop)
 
     def advance(self, partition: int, stream_time_ms: int) -> Outcome:
@@ -363,7 +282,7 @@ class Sampler:
         if held.replaying:
             return outcome
         held.table.registers[NOW] = max(held.table.now_ms, stream_time_ms)
-        self._decide(held, due_rows(held.table), "", outcome)
+        self._judge.decide(held, due_rows(held.table), "", outcome)
         return outcome
 
     def finish(self) -> Outcome:
@@ -377,8 +296,8 @@ class Sampler:
         """
         outcome = Outcome([], [], [])
         for partition in self._partitions.values():
-            self._decide(partition, due_rows(partition.table), "", outcome)
-            self._decide(partition, all_rows(partition.table), "shutdown", outcome)
+            self._judge.decide(partition, due_rows(partition.table), "", outcome)
+            self._judge.decide(partition, all_rows(partition.table), "shutdown", outcome)
         return outcome
 
     def use(self, policies: PolicySet) -> None:
@@ -397,24 +316,8 @@ class Sampler:
         self._compile(policies)
         for partition in self._partitions.values():
             lengthen(partition.table, policies.decision_wait_ms)
-            partition.settings = self._settings(partition.resumed_at)
-            self._match_again(partition)
-
-    def _match_again(self, partition: Partition) -> None:
-        """Ask the predicates anew of every buffered span."""
-        table = partition.table
-        table.rows["matched"] = 0
-        table.rows["tenant"] = 0
-        seen = np.zeros(len(table.entries), np.uint8)
-        for held in partition.shelf.live_blocks():
-            block = held.block
-            scan = self._scanner.scan(block.body, block.bounds)
-            headers = [block.headers.get(record) for record in range(len(block))]
-            matches = self._matcher.match(block.body, scan, headers)
-            refold_spans(
-                scan.spans, held.first, matches.matched, matches.tenants, self._matcher.ranks(),
-                table.rows, table.slots, table.entries, table.entry_slots, seen,
-            )  # fmt: skip
+            partition.settings = fold_settings(policies, self._limits, partition.resumed_at)
+            match_again(partition, self._read)
 
     def checkpoint(self, partition: int) -> Checkpoint:
         """Tell where a partition stands, for a commit.
@@ -493,70 +396,3 @@ class Sampler:
             Bytes of its arrays; what RocksDB holds is not among them.
         """
         return self._partitions[partition].table.memory_bytes
-
-    def _decide(
-        self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome
-    ) -> _Judged | None:
-        """Decide traces, emit the kept ones and forget them all."""
-        if not len(rows):
-            return None
-        table, now_ms = partition.table, partition.table.now_ms
-        traces = table.rows[rows]
-        due = due_traces(partition.number, traces)
-        verdicts = self._compiled.decide(due)
-        records = records_of(table, rows)
-        kept = verdicts.decision == SAMPLED
-        words = words_of(table, rows[kept])
-        outcome.emissions.extend(
-            kept_traces(
-                partition.shelf, partition.number, traces[kept],
-                records[np.repeat(kept, traces["spans"])], self._limits.max_record_bytes,
-            )
-        )  # fmt: skip
-        outcome.decisions.extend(
-            decisions_on(
-                partition.number, traces, verdicts, self._policies, self._tenant_names(), trigger,
-                now_ms, words,
-            )
-        )  # fmt: skip
-        partition.count_verdicts(traces, verdicts)
-        seconds = decided_ms(traces, trigger, now_ms) // 1000
-        partition.forget_decided(now_ms - self._policies.decision_ttl_ms)
-        partition.decided.remember(due.id_hi, due.id_lo, seconds, verdicts.decision)
-        partition.out.remember_words(traces[kept], words, seconds[kept])
-        partition.shelf.release(records)
-        forget(table, rows)
-        return _Judged(traces, verdicts.decision, seconds)
-
-    def _follow(
-        self, partition: Partition, columns: BatchColumns, late: Rows, verdicts: Bytes,
-        seconds: Int64s, outcome: Outcome,
-    ) -> None:  # fmt: skip
-        """Let late spans follow their traces' verdicts; those that are out already stay in."""
-        if not len(late):
-            return
-        repeated = repeated_in_record(late)
-        sampled = np.flatnonzero((verdicts == SAMPLED) & ~repeated)
-        known = partition.let_out(columns, late[sampled], seconds[sampled])
-        repeated[sampled[known]] = True
-        partition.counts.duplicates += int(repeated.sum())
-        partition.count_late(verdicts[~repeated], late["status"][~repeated])
-        kept = late[sampled[~known]]
-        if len(kept):
-            out = late[sampled[known]]
-            outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept, out))
-
-    def _tenant_names(self) -> list[str | None]:
-        """The tenants by number; None for none."""
-        for number in range(len(self._names), self._tenants.count):
-            self._names.append(self._tenants.name(number).decode(errors="replace"))
-        return self._names
-
-
-def _of_their_traces(judged: _Judged, spans: Rows) -> tuple[Bytes, Int64s]:
-    """The verdicts on the traces that some spans belong to, all decided just now, and when."""
-    ids = zip(judged.traces["id_hi"].tolist(), judged.traces["id_lo"].tolist(), strict=True)
-    places = {trace_id: place for place, trace_id in enumerate(ids)}
-    traces = zip(spans["trace_hi"].tolist(), spans["trace_lo"].tolist(), strict=True)
-    chosen = [places[trace_id] for trace_id in traces]
-    return judged.verdicts[chosen], judged.seconds[chosen]

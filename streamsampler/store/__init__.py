@@ -5,7 +5,8 @@ a trace or a policy is; Kafka is the log, so there is no write-ahead log.
 """
 
 from streamsampler.store.blocks import LATE_SPAN, Block, check_block, decode_block, encode_block
-from streamsampler.store.rocks import BlockStore, StoreError, StoreSettings
+from streamsampler.store.opening import StoreError, StoreSettings
+from streamsampler.store.rocks import BlockStore
 from streamsampler.store.shelf import Shelf
 
 __all__ = [

@@ -1,75 +1,31 @@
 """One RocksDB database a worker: blocks under (partition, number), both big-endian.
 
-The database is told what its data is like: values of 64 to 256 kB that are written once, read a
-few times within seconds and deleted within a minute or so, in the order of their keys. So:
-memtables large enough that most blocks die in memory, LZ4 for what does not, no write-ahead log
-(Kafka is the log), and a block cache of a set size. What outlives a kill is therefore all writes
+There is no write-ahead log, as Kafka is the log. What outlives a kill is therefore all writes
 up to some moment: as if those after it had never been.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
-from rocksdict import (
-    AccessType,
-    BlockBasedOptions,
-    Cache,
-    DBCompressionType,
-    Options,
-    Rdict,
-    WriteOptions,
-)
+from rocksdict import WriteOptions
 
 from streamsampler.store.blocks import Block, decode_block
+from streamsampler.store.opening import (
+    CORRUPT,
+    StoreError,
+    StoreSettings,
+    destroy_database,
+    open_database,
+)
 
 _KEY_BYTES: Final = 12
 _LARGEST: Final = 2**64 - 1
+_LAST_PARTITION: Final = 2**32 - 1
 _IDENTITY: Final = b"\0"  # stands before the keys of all blocks
-_CORRUPT: Final = "Corruption"  # how RocksDB's words begin
-# Several memtables are flushed as one, so that a block and its deletion meet in memory and neither
-# is written; the rest take what comes meanwhile.
-_MEMTABLES: Final = 6
-_MERGED: Final = 4
-_ROCKSDB_CACHE_BYTES: Final = 4 << 20
-
-
-class StoreError(Exception):
-    """RocksDB could not do what was asked; the message says where and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """How much memory RocksDB may use.
-
-    Attributes:
-        block_cache_bytes: For blocks read back, whole and decoded: the traces due at one time
-            share them. RocksDB's own cache, which would hold them once more, is kept small.
-        write_buffer_bytes: For blocks not yet on disk, all memtables together.
-    """
-
-    block_cache_bytes: int = 64 << 20
-    write_buffer_bytes: int = 256 << 20
-
-
-def _options(settings: StoreSettings) -> Options:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_compression_type(DBCompressionType.lz4())
-    options.set_write_buffer_size(settings.write_buffer_bytes // _MEMTABLES)
-    options.set_max_write_buffer_number(_MEMTABLES)
-    options.set_min_write_buffer_number_to_merge(_MERGED)
-    options.set_max_background_jobs(2)
-    options.set_keep_log_file_num(2)
-    options.set_max_open_files(256)
-    table = BlockBasedOptions()
-    table.set_block_cache(Cache(_ROCKSDB_CACHE_BYTES))
-    options.set_block_based_table_factory(table)
-    return options
 
 
 def _key(partition: int, number: int) -> bytes:
@@ -107,30 +63,12 @@ class BlockStore:
         self._open()
 
     def _open(self) -> None:
+        self._database, damage = open_database(self._path, self._settings)
+        self.rebuilt = damage or self.rebuilt
+        self._damage = ""
         self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self._cached_bytes = 0
         self._sizes: dict[int, dict[int, int]] | None = None
-        self._damage = ""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = self._opened()
-        except Exception as error:  # rocksdict raises bare Exceptions with RocksDB's words
-            mend = " (another worker has it open: each needs a folder of its own)"
-            held = mend if "lock" in str(error).lower() else ""
-            raise StoreError(
-                f"cannot open the block store at {self._path}: {error}{held}"
-            ) from error
-
-    def _opened(self) -> Rdict:
-        options, mode = _options(self._settings), AccessType.read_write()
-        try:
-            return Rdict(str(self._path), options, access_type=mode)
-        except Exception as error:
-            if not _is_damage(str(error), self._path):
-                raise
-            Rdict.destroy(str(self._path), options)
-            self.rebuilt = str(error)
-            return Rdict(str(self._path), options, access_type=mode)
 
     def reopen(self) -> None:
         """Close the database and open it again, after it has failed.
@@ -145,7 +83,7 @@ class BlockStore:
             self.close()
         if damage:
             with self._failures("cannot remove the damaged block store"):
-                Rdict.destroy(str(self._path), _options(self._settings))
+                destroy_database(self._path, self._settings)
         self._open()
         if damage:
             self.rebuilt = damage
@@ -159,8 +97,8 @@ class BlockStore:
             yield
         except StoreError:
             raise
-        except Exception as error:  # as above
-            if str(error).startswith(_CORRUPT):
+        except Exception as error:  # rocksdict raises bare Exceptions with RocksDB's words
+            if str(error).startswith(CORRUPT):
                 self._damage = str(error)
             raise StoreError(f"{what} at {self._path}: {error}") from error
 
@@ -185,9 +123,15 @@ class BlockStore:
             found = self._database.get(_IDENTITY)
         if found == self._identity:
             return True
-        held = self.partitions()
-        for partition in held:
-            self.clear(partition)
+        try:
+            held = self._first_partition(0) is not None
+        except StoreError:
+            held = True
+        if held:
+            self._delete_range(_key(0, 0), _key(_LAST_PARTITION, _LARGEST))
+            self._cache.clear()
+            self._cached_bytes = 0
+            self._sizes = None
         self._put(_IDENTITY, self._identity)
         return not held and found is None
 
@@ -347,15 +291,16 @@ class BlockStore:
         return numbers[-1] + 1 if numbers else 0
 
     def _clear_unread(self, partition: int) -> None:
-        with self._failures("cannot delete blocks"):
-            self._database.delete_range(
-                _key(partition, 0), _key(partition + 1, 0), write_opt=self._write
-            )
+        self._delete_range(_key(partition, 0), _key(partition + 1, 0))
         for held, number in list(self._cache):
             if held == partition:
                 self._forget(partition, number)
         if self._sizes is not None:
             self._sizes.pop(partition, None)
+
+    def _delete_range(self, first: bytes, behind: bytes) -> None:
+        with self._failures("cannot delete blocks"):
+            self._database.delete_range(first, behind, write_opt=self._write)
 
     def partitions(self) -> dict[int, int]:
         """Tell whose blocks are here; the first time, all of them are read.
@@ -434,9 +379,3 @@ class BlockStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _is_damage(words: str, path: Path) -> bool:
-    """Tell a database that lost a file or a byte from one that is locked or out of reach."""
-    lost = "No such file" in words and (path / "CURRENT").exists()
-    return words.startswith(_CORRUPT) or lost

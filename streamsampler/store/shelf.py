@@ -9,7 +9,6 @@ store means a block that was deleted after a commit, and nothing else.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,45 +25,10 @@ from streamsampler.store.filling import (
     copy_records,
     cut_out,
 )
+from streamsampler.store.found import Found, Held
 from streamsampler.store.rocks import BlockStore
 
 _TO_THE_END: Final = int(np.iinfo(np.int64).max)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """n records read back.
-
-    Attributes:
-        body: uint8, their values one after the other, in the order asked for.
-        bounds: int64[n + 1], in the body.
-        whole: uint8[n], 1 where all of the record is one trace's, without duplicates.
-        spans: int32[n], buffered spans in the record.
-        headers: Of the records that have some, by index.
-    """
-
-    body: Bytes
-    bounds: Int64s
-    whole: Bytes
-    spans: Int32s
-    headers: Mapping[int, Headers]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A block that undecided traces may need.
-
-    Attributes:
-        number: Of the block; the one being filled has that which it will get.
-        first: Number of its first record; the others follow by one.
-        behind: The offset from which on its records do not count.
-        block: What is in it.
-    """
-
-    number: int
-    first: int
-    behind: int
-    block: Block
 
 
 class Shelf:
@@ -185,7 +149,7 @@ class Shelf:
         self._delete(gone)
 
     def reached(self, until: int, until_ms: int) -> None:
-        """Learn up to where all that was taken in is committed.
+        """Learn up to where all that was taken in is committed, and all decisions on it known.
 
         Args:
             until: The offset behind the last such record.
@@ -235,23 +199,18 @@ class Shelf:
             block.live += int(spans[part].sum())
             done = part.stop
             if block.size >= self._block_bytes:
-                self._put(int(offsets[done - 1]) + 1, int(stream_ms[done - 1]))
+                self._put()
 
     def put_open(self) -> None:
-        """Put the block being filled, empty or not: then the store tells of all that is committed.
-
-        Nothing may have been appended that is not committed.
+        """Put the block being filled, empty or not, so that the store tells of all it can.
 
         Raises:
             StoreError: It could not be written.
         """
-        self._put(self._reach.until, self._reach.until_ms)
+        self._put()
 
-    def _put(self, behind: int, behind_ms: int) -> None:
-        """Put the open block, whose records end before an offset, at that stream time."""
+    def _put(self) -> None:
         block, reach, number = self._open, self._reach, self._number
-        if reach.until >= behind:
-            reach = replace(reach, until=behind, until_ms=behind_ms)
         late = self._late.tell(number, reach.until)
         header = block.block(self._partition, number, reach, late, NOTHING)
         value = encode_block(header, block.parts)
@@ -265,7 +224,8 @@ class Shelf:
             self._disposable.append(number)
         self._number += 1
         self._open = OpenBlock(self.next_record)
-        self._reach.since = behind
+        if block.count:
+            self._reach.since = int(header.offsets[-1]) + 1
 
     def note_late(self, late: Rows) -> None:
         """Note late spans that were let out; blocks tell of them once they are committed.

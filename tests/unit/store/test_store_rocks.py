@@ -341,8 +341,8 @@ def test_a_store_that_was_found_damaged_is_made_anew_when_it_is_opened_again(
     tmp_path: Path,
 ) -> None:
     with damaged_inside(tmp_path / "blocks") as store:
-        store.claim("here")
         store.clear(1)
+        store.claim("here")
         store.reopen()
         assert "block checksum mismatch" in store.rebuilt
         assert store.partitions() == {}

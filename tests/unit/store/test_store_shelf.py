@@ -269,13 +269,14 @@ def test_a_block_tells_how_far_all_is_committed(store: BlockStore) -> None:
     shelved.append([record(b"a" * 64, offset=3, stream_ms=9), record(b"b" * 64, offset=6)])
     shelf.reached(9, 90)
     shelved.append([record(b"c" * 64, offset=11, stream_ms=95)])
-    shelf.reached(12, 99)
-    shelved.append([record(b"d", offset=10)])
+    shelved.append([record(b"d", offset=13)])
+    shelf.reached(14, 99)
+    shelf.put_open()
+    shelf.reached(20, 120)
     shelf.put_open()
     blocks = [decode_block(value) for _, value in store.blocks(7)]
-    # What is committed is told by the block that holds it, or by the next one.
     assert [(one.since, one.until, one.until_ms) for one in blocks] == [
-        (3, 4, 9), (4, 4, 10), (7, 9, 90), (12, 12, 99),
+        (3, 4, 10), (4, 4, 10), (7, 9, 90), (12, 14, 99), (14, 20, 120),
     ]  # fmt: skip
     assert {one.began for one in blocks} == {3}
 
