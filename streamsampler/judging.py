@@ -1,0 +1,146 @@
+"""Verdicts of the set in force: on traces that are due, and on spans that come too late for one.
+
+Hot: NumPy over all traces that are due at one time; late spans are few.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streamsampler.deciding import decided_ms, decisions_on, due_traces
+from streamsampler.emission import kept_traces, late_spans, repeated_in_record
+from streamsampler.outcome import Outcome
+from streamsampler.partition import BatchColumns, Partition
+from streamsampler.policies import TenantNumbers
+from streamsampler.policies.compiled import SAMPLED, CompiledSet
+from streamsampler.spans.columns import Bytes, Int64s, Rows
+from streamsampler.traces.due import forget, records_of
+from streamsampler.traces.spans_out import words_of
+
+
+class Judged(NamedTuple):
+    """n traces that were decided at one time.
+
+    Attributes:
+        traces: `TRACE` rows [n].
+        verdicts: uint8[n], NOT_SAMPLED, SAMPLED or DROPPED.
+        seconds: int64[n], stream time of each decision.
+    """
+
+    traces: Rows
+    verdicts: Bytes
+    seconds: Int64s
+
+    def of_spans(self, spans: Rows) -> tuple[Bytes, Int64s]:
+        """Find the verdicts on the traces that some spans belong to.
+
+        Args:
+            spans: `SPAN` rows [m] of these traces.
+
+        Returns:
+            uint8[m] and int64[m], verdicts and seconds.
+        """
+        ids = zip(self.traces["id_hi"].tolist(), self.traces["id_lo"].tolist(), strict=True)
+        places = {trace_id: place for place, trace_id in enumerate(ids)}
+        traces = zip(spans["trace_hi"].tolist(), spans["trace_lo"].tolist(), strict=True)
+        chosen = [places[trace_id] for trace_id in traces]
+        return self.verdicts[chosen], self.seconds[chosen]
+
+
+class Judge:
+    """Decides traces by one policy set, and lets what is kept out."""
+
+    def __init__(self, compiled: CompiledSet, tenants: TenantNumbers, most_bytes: int) -> None:
+        """Take a set.
+
+        Args:
+            compiled: The set.
+            tenants: Numbers the tenants.
+            most_bytes: The largest value of an emission.
+        """
+        self._compiled = compiled
+        self._policies = compiled.policy_set
+        self._tenants = tenants
+        self._names: list[str | None] = [None]
+        self._most_bytes = most_bytes
+
+    def decide(
+        self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome
+    ) -> Judged | None:
+        """Decide traces, emit the kept ones and forget them all.
+
+        Args:
+            partition: Whose they are.
+            rows: int64[n], of its table.
+            trigger: What made them due, where it was the same for all; else empty.
+            outcome: Added to.
+
+        Returns:
+            The verdicts; None where there is nothing to decide.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        if not len(rows):
+            return None
+        table, now_ms = partition.table, partition.table.now_ms
+        traces = table.rows[rows]
+        due = due_traces(partition.number, traces)
+        verdicts = self._compiled.decide(due)
+        records = records_of(table, rows)
+        kept = verdicts.decision == SAMPLED
+        words = words_of(table, rows[kept])
+        outcome.emissions.extend(
+            kept_traces(
+                partition.shelf, partition.number, traces[kept],
+                records[np.repeat(kept, traces["spans"])], self._most_bytes,
+            )
+        )  # fmt: skip
+        outcome.decisions.extend(
+            decisions_on(
+                partition.number, traces, verdicts, self._policies, self._tenant_names(), trigger,
+                now_ms, words,
+            )
+        )  # fmt: skip
+        partition.count_verdicts(traces, verdicts)
+        seconds = decided_ms(traces, trigger, now_ms) // 1000
+        partition.forget_decided(now_ms - self._policies.decision_ttl_ms)
+        partition.decided.remember(due.id_hi, due.id_lo, seconds, verdicts.decision)
+        partition.out.remember_words(traces[kept], words, seconds[kept])
+        partition.shelf.release(records)
+        forget(table, rows)
+        return Judged(traces, verdicts.decision, seconds)
+
+    def _tenant_names(self) -> list[str | None]:
+        """The tenants by number; None for none."""
+        for number in range(len(self._names), self._tenants.count):
+            self._names.append(self._tenants.name(number).decode(errors="replace"))
+        return self._names
+
+
+def follow(
+    partition: Partition, columns: BatchColumns, late: Rows, verdicts: Bytes, seconds: Int64s,
+    outcome: Outcome,
+) -> None:  # fmt: skip
+    """Let late spans follow their traces' verdicts; those that are out already stay in.
+
+    Args:
+        partition: Whose they are.
+        columns: The batch.
+        late: `SPAN` rows [n] of it.
+        verdicts: uint8[n], on their traces.
+        seconds: int64[n], stream time of these.
+        outcome: Added to.
+    """
+    if not len(late):
+        return
+    repeated = repeated_in_record(late)
+    sampled = np.flatnonzero((verdicts == SAMPLED) & ~repeated)
+    known = partition.let_out(columns, late[sampled], seconds[sampled])
+    repeated[sampled[known]] = True
+    partition.counts.duplicates += int(repeated.sum())
+    partition.count_late(verdicts[~repeated], late["status"][~repeated])
+    kept = late[sampled[~known]]
+    if len(kept):
+        out = late[sampled[known]]
+        outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept, out))
