@@ -34,6 +34,12 @@ PRODUCER_DEFAULTS: Final[Mapping[str, str]] = {
     "message.timeout.ms": "120000",
     "queue.buffering.max.kbytes": "131072",
 }
+TRANSACTIONAL_DEFAULTS: Final[Mapping[str, str]] = {
+    # Offsets for a group whose coordinator is gone wait, beyond any time limit, until some broker
+    # changes its state (librdkafka 2.16; its issues 5456 and 5511). A connection that is closed
+    # because nothing uses it is such a change.
+    "connections.max.idle.ms": "5000",
+}
 CONSUMER_DEFAULTS: Final[Mapping[str, str]] = {"client.id": "streamsampler"}
 
 
@@ -61,6 +67,7 @@ def transactional_properties(settings: Settings) -> Properties:
     """
     name = settings.instance_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
     properties = {
+        **TRANSACTIONAL_DEFAULTS,
         **producer_properties(settings),
         "transactional.id": f"{settings.group_id}-{name}",
         "transaction.timeout.ms": str(settings.transaction_timeout_ms),

@@ -24,8 +24,9 @@ class InterruptedProducer(Producer):
     point = ""
     records = 0
     signal = signal.SIGKILL
+    interrupted = False
+    """Of the process, as a worker goes on with a new producer when it was fenced."""
     _produced = 0
-    _interrupted = False
 
     def begin_transaction(self) -> None:
         self._produced = 0
@@ -45,9 +46,9 @@ class InterruptedProducer(Producer):
         self._reached("after_commit")
 
     def _reached(self, point: str) -> None:
-        if point != self.point or self._produced < self.records or self._interrupted:
+        if point != self.point or self._produced < self.records or self.interrupted:
             return
-        self._interrupted = True
+        InterruptedProducer.interrupted = True
         self.flush(FLUSH_SECONDS)  # so that the brokers have what an abort must undo
         os.kill(os.getpid(), self.signal)
 

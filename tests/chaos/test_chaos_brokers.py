@@ -1,13 +1,10 @@
 """Brokers that die, and brokers that are restarted one after the other."""
 
-import pytest
-
 from tests.chaos.faults import BROKERS, bring_back, kill_broker
 from tests.chaos.scenario import OpenScenario
 from tests.kafka_cluster import KafkaCluster
 
 
-@pytest.mark.unsettled
 def test_a_killed_broker_and_a_rolling_restart_cost_nothing(
     scenario: OpenScenario, cluster: KafkaCluster
 ) -> None:

@@ -3,8 +3,6 @@
 import signal
 from collections.abc import Mapping
 
-import pytest
-
 from streamsampler.sampler import Checkpoint
 from tests.chaos.scenario import OpenScenario, Scenario
 from tests.chaos.topics import checkpoints_of, ends_of, last_stable_of
@@ -36,7 +34,6 @@ def test_a_worker_frozen_past_its_session_is_fenced_and_comes_back(scenario: Ope
     assert report.clean, report.text()
 
 
-@pytest.mark.unsettled
 def test_decisions_behind_an_open_transaction_are_waited_for(scenario: OpenScenario) -> None:
     stage = scenario("takeover behind an open transaction", transaction_timeout_ms=8_000)
     first = stage.worker("first")

@@ -10,6 +10,7 @@ from streamsampler.kafka.clients import (
     make_producer,
     producer_properties,
     reader_properties,
+    transactional_properties,
 )
 
 
@@ -95,3 +96,9 @@ def test_what_is_said_again_and_again_is_logged_once() -> None:
     said = [(entry["event"], entry.get("facility") or entry["code"]) for entry in logs]
     assert said
     assert len(said) == len(set(said))
+
+
+def test_connections_that_nothing_uses_are_closed_so_that_no_commit_waits_for_ever() -> None:
+    assert int(transactional_properties(settings())["connections.max.idle.ms"]) <= 10_000
+    given = settings(connections_max_idle_ms="60000")
+    assert transactional_properties(given)["connections.max.idle.ms"] == "60000"
