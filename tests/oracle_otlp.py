@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from streamsampler.spans.messages import AnyValue, KeyValue, Span
@@ -49,6 +49,9 @@ class SpanFields:
     resource: int
     resource_attributes: Attributes = field(default_factory=dict)
     attributes: Attributes = field(default_factory=dict)
+    message: bytes = b""
+    scope: tuple[bytes, bytes, Attributes] = (b"", b"", {})
+    events: tuple[tuple[bytes, Attributes], ...] = ()
 
 
 def read_record(value: bytes) -> list[SpanFields] | Malformed:
@@ -60,11 +63,13 @@ def read_record(value: bytes) -> list[SpanFields] | Malformed:
     for number, resource_spans in enumerate(traces.resource_spans):
         shared = _attributes(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
+            scope = scope_spans.scope
+            named = scope.name, scope.version, _attributes(scope.attributes)
             for span in scope_spans.spans:
                 fault = _fault_of(span)
                 if fault:
                     return Malformed(fault)
-                spans.append(_fields(span, number, shared))
+                spans.append(replace(_fields(span, number, shared), scope=named))
     return spans
 
 
@@ -98,6 +103,8 @@ def _fields(span: Span, resource: int, resource_attributes: Attributes) -> SpanF
         resource=resource,
         resource_attributes=resource_attributes,
         attributes=_attributes(span.attributes),
+        message=span.status.message,
+        events=tuple((event.name, _attributes(event.attributes)) for event in span.events),
     )
 
 

@@ -44,14 +44,36 @@ SPAN: Final = np.dtype(
         ("end", np.uint64),  # ns
         ("name_at", np.int64),  # position of the name
         ("state_at", np.int64),  # position of the tracestate
+        ("message_at", np.int64),  # position of the status message
         ("name_size", np.int32),  # bytes
         ("state_size", np.int32),  # bytes
+        ("message_size", np.int32),  # bytes
         ("kind", np.int32),  # OTLP SpanKind, any number
         ("status", np.int32),  # OTLP StatusCode, any number
         ("flags", np.uint32),
         ("record", np.int32),  # which record of the batch; never falls
         ("resource", np.int32),  # row in the resources' attributes
+        ("scope", np.int32),  # row of the scopes; -1 where they are passed over
         ("size", np.int32),  # bytes of the span with its share of the record around it
+    ],
+    align=True,
+)
+
+SCOPE: Final = np.dtype(
+    [
+        ("name_at", np.int64),  # position of the name
+        ("version_at", np.int64),  # position of the version
+        ("name_size", np.int32),  # bytes
+        ("version_size", np.int32),  # bytes
+    ],
+    align=True,
+)
+
+EVENT: Final = np.dtype(
+    [
+        ("name_at", np.int64),  # position of the name
+        ("name_size", np.int32),  # bytes
+        ("span", np.int32),  # row of its span; never falls
     ],
     align=True,
 )

@@ -27,14 +27,24 @@ MESSAGE: Final = 16
 TRACES: Final = 0
 RESOURCE_SPANS: Final = 1
 RESOURCE: Final = 2
-RESOURCE_ATTRIBUTE: Final = 3
-RESOURCE_VALUE: Final = 4
-SCOPE_SPANS: Final = 5
-SPAN: Final = 6
-SPAN_ATTRIBUTE: Final = 7
-SPAN_VALUE: Final = 8
-LINK: Final = 9
-STATUS: Final = 10
+SCOPE_SPANS: Final = 3
+SCOPE: Final = 4
+SPAN: Final = 5
+LINK: Final = 6
+STATUS: Final = 7
+EVENT: Final = 8
+SPAN_ATTRIBUTE: Final = 9
+RESOURCE_ATTRIBUTE: Final = 10
+SCOPE_ATTRIBUTE: Final = 11
+EVENT_ATTRIBUTE: Final = 12
+SPAN_VALUE: Final = 13
+RESOURCE_VALUE: Final = 14
+SCOPE_VALUE: Final = 15
+EVENT_VALUE: Final = 16
+# All attributes, and all of their values, whosoever they are; and the first of the others.
+ATTRIBUTES: Final = SPAN_ATTRIBUTE
+VALUES: Final = SPAN_VALUE
+PLAIN: Final = 17
 
 # (context of the parent, field number) of each place that has a context of its own.
 _PLACES: Final = {
@@ -43,11 +53,17 @@ _PLACES: Final = {
     (RESOURCE_SPANS, 2): SCOPE_SPANS,
     (RESOURCE, 1): RESOURCE_ATTRIBUTE,
     (RESOURCE_ATTRIBUTE, 2): RESOURCE_VALUE,
+    (SCOPE_SPANS, 1): SCOPE,
     (SCOPE_SPANS, 2): SPAN,
+    (SCOPE, 3): SCOPE_ATTRIBUTE,
+    (SCOPE_ATTRIBUTE, 2): SCOPE_VALUE,
     (SPAN, 9): SPAN_ATTRIBUTE,
+    (SPAN, 11): EVENT,
     (SPAN, 13): LINK,
     (SPAN, 15): STATUS,
     (SPAN_ATTRIBUTE, 2): SPAN_VALUE,
+    (EVENT, 3): EVENT_ATTRIBUTE,
+    (EVENT_ATTRIBUTE, 2): EVENT_VALUE,
 }
 
 _WIRE: Final = {

@@ -68,6 +68,7 @@ class Scope(Message, Protocol):
 
     name: bytes
     version: bytes
+    attributes: Repeated[KeyValue]
 
 
 class Status(Message, Protocol):
@@ -84,6 +85,13 @@ class Link(Message, Protocol):
     span_id: bytes
 
 
+class Event(Message, Protocol):
+    """Something that happened within a span."""
+
+    name: bytes
+    attributes: Repeated[KeyValue]
+
+
 class Span(Message, Protocol):
     """A span; times in ns since the epoch."""
 
@@ -97,6 +105,7 @@ class Span(Message, Protocol):
     start_time_unix_nano: int
     end_time_unix_nano: int
     attributes: Repeated[KeyValue]
+    events: Repeated[Event]
     links: Repeated[Link]
     status: Status
 

@@ -26,7 +26,8 @@ KINDS = {
 def scanned(values: list[bytes], keys: tuple[bytes, ...] = WANTED) -> tuple[Scan, bytes]:
     count = len(values)
     batch = join([0] * count, range(count), [0] * count, [None] * count, values, [None] * count)
-    return Scanner(keys).scan(batch.buffer, batch.bounds), batch.buffer.tobytes()
+    scanner = Scanner(keys, scopes=True, events=True)
+    return scanner.scan(batch.buffer, batch.bounds), batch.buffer.tobytes()
 
 
 def _value(row: np.void, buffer: bytes) -> Value:
@@ -79,9 +80,24 @@ def fields_of(scan: Scan, buffer: bytes, record: int) -> list[SpanFields] | Malf
                 resource=int(span["resource"]) - base,
                 resource_attributes=_attributes(scan.resources[span["resource"]], buffer),
                 attributes=_attributes(scan.attributes[at], buffer),
+                message=_slice(buffer, span, "message"),
+                scope=_scope(scan, int(span["scope"]), buffer),
+                events=tuple(
+                    (
+                        _slice(buffer, scan.events[event], "name"),
+                        _attributes(scan.event_attributes[event], buffer),
+                    )
+                    for event in np.flatnonzero(scan.events["span"] == at)
+                ),
             )
         )
     return made
+
+
+def _scope(scan: Scan, row: int, buffer: bytes) -> tuple[bytes, bytes, dict[bytes, Value]]:
+    scope = scan.scopes[row]
+    name, version = _slice(buffer, scope, "name"), _slice(buffer, scope, "version")
+    return name, version, _attributes(scan.scope_attributes[row], buffer)
 
 
 def _slice(buffer: bytes, span: np.void, name: str) -> bytes:
@@ -98,7 +114,9 @@ def _expected(value: bytes) -> list[SpanFields] | Malformed:
         SpanFields(
             one.trace_id, one.span_id, one.parent_span_id, one.start, one.end, one.kind,
             one.status, one.flags, one.trace_state, one.name, one.resource - first,
-            _wanted(one.resource_attributes), _wanted(one.attributes),
+            _wanted(one.resource_attributes), _wanted(one.attributes), one.message,
+            (one.scope[0], one.scope[1], _wanted(one.scope[2])),
+            tuple((name, _wanted(attributes)) for name, attributes in one.events),
         )
         for one in expected
     ]  # fmt: skip
@@ -228,3 +246,28 @@ def test_the_sizes_of_a_records_spans_add_up_to_the_record() -> None:
     scan, _ = scanned(values)
     totals = np.bincount(scan.spans["record"], weights=scan.spans["size"], minlength=len(values))
     assert totals.tolist() == [len(value) for value in values]
+
+
+def test_scopes_and_events_that_nobody_wants_are_passed_over() -> None:
+    values = [record.value for record in real_records("otlp-proto")]
+    batch = join(
+        [0] * len(values), range(len(values)), [0] * len(values), [None] * len(values), values,
+        [None] * len(values),
+    )  # fmt: skip
+    with_all, _ = scanned(values)
+    without = Scanner(WANTED).scan(batch.buffer, batch.bounds)
+    assert len(with_all.scopes) > 0
+    assert len(without.scopes) == len(without.events) == 0
+    assert set(without.spans["scope"].tolist()) == {-1}
+    assert without.attributes["kind"].tolist() == with_all.attributes["kind"].tolist()
+
+
+@pytest.mark.parametrize("count", [1, 40, 200])
+def test_each_of_many_wanted_keys_is_found(count: int) -> None:
+    keys = tuple(f"key.{number}".encode() for number in range(count))
+    value = in_span(
+        b"".join(delimited(9, delimited(1, key) + delimited(2, delimited(1, key))) for key in keys)
+    )
+    scan, buffer = scanned([value], keys)
+    found = scan.attributes[0]
+    assert [buffer[row["word"] : row["word"] + row["size"]] for row in found] == list(keys)
