@@ -1,9 +1,11 @@
-"""Mathematics of sampling: probabilities, thresholds and adjusted counts.
+"""Mathematics of sampling: probabilities, thresholds, adjusted counts, and shares of budgets.
 
 Pure functions over numbers and NumPy columns. No spans, no policies, no settings and no I/O may
 come in here; nothing of ours is imported.
 """
 
+from streamsampler.estimates.rates import eased, faded, smoothed
+from streamsampler.estimates.shares import water_filling
 from streamsampler.estimates.threshold import (
     MODULUS,
     NO_THRESHOLD,
@@ -17,6 +19,7 @@ from streamsampler.estimates.threshold import (
     randomness,
     randomness_of_ids,
     threshold,
+    thresholds,
 )
 
 __all__ = [
@@ -25,11 +28,16 @@ __all__ = [
     "adjusted_count",
     "adjusted_counts",
     "decode",
+    "eased",
     "encode",
+    "faded",
     "parse_randomness",
     "probability",
     "raised",
     "randomness",
     "randomness_of_ids",
+    "smoothed",
     "threshold",
+    "thresholds",
+    "water_filling",
 ]

@@ -49,6 +49,20 @@ def threshold(p: float | Fraction) -> int:
     return MODULUS - round(p * MODULUS)
 
 
+def thresholds(p: npt.NDArray[np.float64]) -> Words:
+    """The rejection thresholds of sampling probabilities.
+
+    Args:
+        p: float64[n], each in [0, 1].
+
+    Returns:
+        uint64[n]; MODULUS, which no randomness reaches, where p is too small to have a threshold.
+    """
+    kept_values = np.rint(p * MODULUS).astype(np.uint64)  # exact: only the exponent changes
+    kept_values[p < SMALLEST_PROBABILITY] = 0
+    return np.uint64(MODULUS) - kept_values
+
+
 def probability(rejection_threshold: int) -> float:
     """The share of traces that a threshold keeps, p(T) = (M - T) / M.
 
