@@ -1,19 +1,26 @@
-"""Stage 3, predicates: which predicates each span of a batch matches, and whose tenant it is."""
+"""Stage 3, predicates: which predicates each span of a batch matches, and whose tenant it is.
 
-from collections.abc import Sequence
+Hot: the answers to all string tests of an attribute are one look-up of the value's number, those
+to all tests of the status another; what else is asked takes a few passes over the spans.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from streamsampler.policies.compiled import CompiledSet
-from streamsampler.policies.predicates import StatusIn, StringTest
+from streamsampler.policies.asking import STATUS_CODES, Questions, Spans, status_numbers
+from streamsampler.policies.distinct import DistinctValues
+from streamsampler.policies.predicates import SpanPredicate, StateTest, StatusIn, StringTest
+from streamsampler.policies.questions import conditions, leaves, wanted_keys
+from streamsampler.policies.schema import TenantSource
 from streamsampler.policies.tenants import NO_TENANT, TenantNumbers
-from streamsampler.spans.columns import Bytes, Int32s, Rows, UInt64s
-from streamsampler.spans.dictionary import Dictionary
+from streamsampler.spans.columns import ATTRIBUTE, STRING, Bytes, Int32s, Rows, UInt64s
 from streamsampler.spans.records import Headers
 from streamsampler.spans.scan import Scan
 
-_STATUS_CODES = 3
+Strings = dict[bytes | None, DistinctValues]
+"""The distinct values of string columns, by key; the tracestate's under None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,63 +36,42 @@ class Matches:
     tenants: Int32s
 
 
-class _Answers:
-    """What is known of each distinct value of one wanted attribute."""
-
-    def __init__(self, key: bytes, compiled: CompiledSet, tenants: TenantNumbers) -> None:
-        self.dictionary = Dictionary()
-        self._tests = [
-            (np.uint64(1 << bit), predicate)
-            for bit, predicate in enumerate(compiled.predicates)
-            if isinstance(predicate, StringTest) and predicate.key == key
-        ]
-        source = compiled.policy_set.tenant
-        self.names_tenant = source.source != "header" and source.key.encode() == key
-        self._numbers = tenants
-        self._forget()
-
-    def _forget(self) -> None:
-        self.matched: UInt64s = np.zeros(1, np.uint64)
-        self.tenants: Int32s = np.zeros(1, np.int32)
-
-    def prepare(self) -> None:
-        """Forget what is known if the dictionary has grown too large."""
-        if self.dictionary.emptied_if_full():
-            self._forget()
-
-    def learn(self) -> None:
-        """Ask the costly questions of the values that are new to the dictionary."""
-        known = len(self.matched)
-        new = range(known, len(self.dictionary) + 1)
-        if not new:
-            return
-        values = [self.dictionary.value(number) for number in new]
-        matched = np.zeros(len(values), np.uint64)
-        for bit, test in self._tests:
-            matched[[test.matches(value) for value in values]] |= bit
-        self.matched = np.append(self.matched, matched)
-        if self.names_tenant:
-            numbers = [self._numbers.number(value) for value in values]
-            self.tenants = np.append(self.tenants, np.array(numbers, np.int32))
-
-
 class Matcher:
-    """Asks the predicates of a compiled set, and remembers the answers."""
+    """Asks predicates, and remembers the answers to distinct values.
 
-    def __init__(self, compiled: CompiledSet, tenants: TenantNumbers) -> None:
+    Attributes:
+        wanted: Keys of the attributes that the scans to come must locate, in this order.
+        reads_events: Whether they must tell of the spans' events.
+        reads_scopes: Whether they must tell of the spans' instrumentation scopes.
+    """
+
+    def __init__(
+        self, predicates: Mapping[int, SpanPredicate], source: TenantSource, tenants: TenantNumbers
+    ) -> None:
         """Prepare the questions.
 
         Args:
-            compiled: The set; its wanted keys are the columns of the scans to come.
+            predicates: By bit.
+            source: Where the tenant is read from.
             tenants: Numbers the tenants.
         """
-        self._compiled = compiled
+        self.wanted = wanted_keys(predicates.values(), source)
+        asked = list(conditions(predicates.values()))
+        self.reads_events = any(condition.reads_events for condition in asked)
+        self.reads_scopes = any(condition.reads_scopes for condition in asked)
+        self._source = source
         self._tenants = tenants
-        self._answers = [_Answers(key, compiled, tenants) for key in compiled.wanted]
-        self._by_status: UInt64s = np.zeros(_STATUS_CODES + 1, np.uint64)
-        for bit, predicate in enumerate(compiled.predicates):
+        self._tenant_key = None if source.source == "header" else source.key.encode()
+        self._keys = {key: place for place, key in enumerate(self.wanted)}
+        self._strings = _string_columns(predicates, self._tenant_key, tenants)
+        self._by_status: UInt64s = np.zeros(STATUS_CODES + 1, np.uint64)
+        self._questions = Questions(self._keys, self._strings)
+        self._placed: list[tuple[np.uint64, int]] = []
+        for bit, predicate in predicates.items():
             if isinstance(predicate, StatusIn):
                 self._by_status[list(predicate.codes)] |= np.uint64(1 << bit)
+            elif not isinstance(predicate, StringTest | StateTest):
+                self._placed.append((np.uint64(1 << bit), self._questions.place(predicate)))
         self._ranks: Int32s = np.zeros(0, np.int32)
 
     def ranks(self) -> Int32s:
@@ -113,30 +99,32 @@ class Matcher:
             What the predicates say of each span. A resource's attribute counts for each of its
             spans; of two tenants, the span's and its resource's, the first by name counts.
         """
-        status = scan.spans["status"]
-        known = np.where((status >= 0) & (status < _STATUS_CODES), status, _STATUS_CODES)
-        matched = self._by_status[known]
-        tenants = np.zeros(len(scan.spans), np.int32)
-        for key, answers in enumerate(self._answers):
-            answers.prepare()
-            own = answers.dictionary.encode(buffer, scan.attributes, key)
-            shared = answers.dictionary.encode(buffer, scan.resources, key)
-            answers.learn()
-            matched |= answers.matched[own]
-            matched |= answers.matched[shared][scan.spans["resource"]]
-            if answers.names_tenant:
-                tenants = self._tenant_of(answers, own, shared, scan.spans)
-        if self._compiled.policy_set.tenant.source == "header":
-            tenants = self._tenants_of_headers(headers)[scan.spans["record"]]
-        return Matches(matched, tenants)
+        spans = Spans.of(buffer, scan, self.wanted)
+        matched = self._by_status[status_numbers(scan.spans)]
+        resource = scan.spans["resource"]
+        for key, values in self._strings.items():
+            if key is None:
+                numbered = values.number(buffer, _states(scan.spans), None, 0, resource)
+            else:
+                numbered = values.number(
+                    buffer, scan.attributes, scan.resources, self._keys[key], resource
+                )
+            values.add_matched(numbered, matched)
+            spans.numbered[key] = numbered
+        answers = self._questions.ask(spans)
+        for bit, place in self._placed:
+            np.bitwise_or(matched, bit, out=matched, where=answers[place])
+        return Matches(matched, self._tenants_of(spans, headers))
 
-    def _tenant_of(self, answers: _Answers, own: Int32s, shared: Int32s, spans: Rows) -> Int32s:
-        source = self._compiled.policy_set.tenant.source
-        of_span: Int32s = answers.tenants[own]
-        of_resource: Int32s = answers.tenants[shared][spans["resource"]]
-        if source == "span":
+    def _tenants_of(self, spans: Spans, headers: Sequence[Headers | None]) -> Int32s:
+        key = self._tenant_key
+        if key is None:
+            of_record: Int32s = self._tenants_of_headers(headers)[spans.scan.spans["record"]]
+            return of_record
+        of_span, of_resource = self._strings[key].tenants(spans.numbered[key])
+        if self._source.source == "span":
             return of_span
-        if source == "resource":
+        if self._source.source == "resource":
             return of_resource
         ranks = self.ranks()
         resource_counts = (of_resource != NO_TENANT) & (
@@ -146,11 +134,47 @@ class Matcher:
         return tenants
 
     def _tenants_of_headers(self, headers: Sequence[Headers | None]) -> Int32s:
-        key = self._compiled.policy_set.tenant.key
         tenants = np.zeros(len(headers), np.int32)
         for record, pairs in enumerate(headers):
             for name, value in pairs or ():
-                if name == key:
+                if name == self._source.key:
                     tenants[record] = self._tenants.number(value)
                     break
         return tenants
+
+
+def _string_columns(
+    predicates: Mapping[int, SpanPredicate], tenant_key: bytes | None, tenants: TenantNumbers
+) -> Strings:
+    """The string columns that are asked about, with what is asked."""
+    bits: dict[bytes | None, list[tuple[int, StringTest | StateTest]]] = {}
+    apart: dict[bytes | None, dict[StringTest | StateTest, None]] = {}
+    for bit, predicate in predicates.items():
+        if isinstance(predicate, StringTest | StateTest):
+            bits.setdefault(_column(predicate), []).append((bit, predicate))
+            continue
+        for leaf in leaves(predicate):
+            if isinstance(leaf, StringTest | StateTest):
+                apart.setdefault(_column(leaf), {})[leaf] = None
+    named: Iterable[bytes | None] = () if tenant_key is None else (tenant_key,)
+    return {
+        column: DistinctValues(
+            bits.get(column, ()),
+            list(apart.get(column, ())),
+            tenants if column is not None and column == tenant_key else None,
+        )
+        for column in dict.fromkeys((*bits, *apart, *named))
+    }
+
+
+def _column(test: StringTest | StateTest) -> bytes | None:
+    return test.key if isinstance(test, StringTest) else None
+
+
+def _states(spans: Rows) -> Rows:
+    """The tracestates of spans as if they were attributes."""
+    states = np.zeros((len(spans), 1), ATTRIBUTE)
+    states["kind"][:, 0] = np.where(spans["state_size"] > 0, STRING, 0)
+    states["word"][:, 0] = spans["state_at"]
+    states["size"][:, 0] = spans["state_size"]
+    return states

@@ -5,7 +5,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
 
 from streamsampler.policies.durations import format_ms
 
@@ -32,11 +33,42 @@ class Policy:
         name: Unique within the set, not empty.
         type: A key of the registry of types.
         settings: The settings model of that type.
+        dry_run: Its votes are counted and never acted on.
+        priority: A note of the operator's; it changes nothing.
     """
 
     name: str
     type: str
     settings: Settings
+    dry_run: bool = False
+    priority: str | None = None
+
+    def document(self) -> dict[str, object]:
+        """The policy as plain data, every setting given, as it stands in a set or in a part."""
+        own: dict[str, object] = {
+            "name": self.name,
+            "type": self.type,
+            self.type: self.settings.model_dump(mode="json", exclude_none=True),
+        }
+        if self.dry_run:
+            own["dry_run"] = True
+        return own if self.priority is None else {**own, "priority": self.priority}
+
+    # A policy within the settings of another has been read already, with its own model.
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: object, _handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.is_instance_schema(
+            cls, serialization=core_schema.plain_serializer_function_ser_schema(cls.document)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, object]:
+        return {"type": "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +122,7 @@ class PolicySet:
             The bare block, every setting given, for JSON or YAML.
         """
         return {
-            "policies": [
-                {
-                    "name": policy.name,
-                    "type": policy.type,
-                    policy.type: policy.settings.model_dump(mode="json", exclude_none=True),
-                }
-                for policy in self.policies
-            ],
+            "policies": [policy.document() for policy in self.policies],
             "decision_wait": format_ms(self.decision_wait_ms),
             "completion_grace": format_ms(self.completion_grace_ms),
             "decision_ttl": format_ms(self.decision_ttl_ms),

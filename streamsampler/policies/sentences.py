@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Final
+from types import NoneType, UnionType
+from typing import Final, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -37,7 +38,7 @@ def path_text(path: Path) -> str:
     Returns:
         Such as policies[2].latency.threshold_ms.
     """
-    steps = (f"[{step}]" if isinstance(step, int) else f".{_cut(step)}" for step in path)
+    steps = (f"[{step}]" if isinstance(step, int) else f".{shorten(step)}" for step in path)
     return "".join(steps).removeprefix(".")
 
 
@@ -53,10 +54,15 @@ def shown(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
-    return _cut(json.dumps(value, ensure_ascii=False))
+    return shorten(json.dumps(value, ensure_ascii=False))
 
 
-def _cut(text: str) -> str:
+def shorten(text: str) -> str:
+    """A text in at most 60 characters.
+
+    Args:
+        text: Any.
+    """
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
@@ -126,7 +132,7 @@ def explain(error: ErrorDetails, model: type[BaseModel]) -> str:
 def _expected(error: ErrorDetails, model: type[BaseModel]) -> str:
     if error["type"] == "literal_error":
         return str(error["ctx"]["expected"]).replace("'", "")
-    described = _field(model, error["loc"])
+    described, _ = _below(model, error["loc"])
     if described is not None and described.description:
         return described.description
     return _EXPECTED.get(error["type"], error["msg"])
@@ -139,23 +145,32 @@ def fields_at(model: type[BaseModel], path: Path) -> frozenset[str]:
         model: The block's model.
         path: The way from there to the inner block; empty for the block itself.
     """
-    inner = _field(model, path)
-    block = inner.annotation if inner else model
+    _, block = _below(model, path)
     assert isinstance(block, type)
     assert issubclass(block, BaseModel)
     return frozenset(block.model_fields)
 
 
-def _field(model: type[BaseModel], path: Path) -> FieldInfo | None:
-    """The field that a path ends on; None where it goes on into a field's value."""
+def _below(model: type[BaseModel], path: Path) -> tuple[FieldInfo | None, object]:
+    """The field that a path ends on, None for an item of a list, and the type of what is there."""
     found: FieldInfo | None = None
     inner: object = model
     for step in path:
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return None
-        found = inner.model_fields.get(str(step))
-        inner = found.annotation if found else None
-    return found
+        if isinstance(step, int) and get_origin(inner) is tuple:
+            found, inner = None, get_args(inner)[0]
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
+            found = inner.model_fields.get(str(step))
+            inner = _given(found.annotation) if found else None
+        else:
+            return None, None
+    return found, inner
+
+
+def _given(annotation: object) -> object:
+    """The type of what may be left out, where it is not."""
+    if get_origin(annotation) in (Union, UnionType):
+        return next(one for one in get_args(annotation) if one is not NoneType)
+    return annotation
 
 
 def _mend(kind: str, value: object) -> str | None:

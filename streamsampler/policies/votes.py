@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from streamsampler.estimates import NO_THRESHOLD
+
+if TYPE_CHECKING:
+    from streamsampler.traces.shapes import Shapes
 
 __all__ = ["NO_THRESHOLD", "DueTraces", "EvaluationError", "Vote", "Votes"]
 
@@ -15,6 +19,23 @@ Floats = npt.NDArray[np.float64]
 Ints32 = npt.NDArray[np.int32]
 Ints64 = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
+
+
+class EvaluationError(Exception):
+    """A policy cannot evaluate these traces; it is counted and skipped for them."""
+
+
+ReadShapes = Callable[[Bools], "Shapes"]
+"""Tells the shapes of the traces marked in bool[n], as columns of n rows."""
+
+
+def no_shapes(_asked: Bools) -> "Shapes":
+    """Stand in where spans cannot be read.
+
+    Raises:
+        EvaluationError: Always.
+    """
+    raise EvaluationError("nobody has read these traces' spans")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +52,9 @@ class DueTraces:
         tenant: Number of its tenant; 0 where it has none.
         randomness: R, 56 bits.
         partition: Partition of the input topic.
-        due_ms: Stream time at which it became due, milliseconds.
+        decided_ms: Stream time of the decision, milliseconds.
+        shapes: Reads the spans of the traces asked for and tells the shapes of their trees,
+            columns of n rows, filled in where asked. Costly: a policy that needs it is asked last.
     """
 
     id_hi: Words
@@ -43,7 +66,8 @@ class DueTraces:
     tenant: Ints32
     randomness: Words
     partition: Ints32
-    due_ms: Ints64
+    decided_ms: Ints64
+    shapes: ReadShapes = no_shapes
 
     def __len__(self) -> int:
         return len(self.id_hi)
@@ -71,15 +95,18 @@ class Votes:
             given; None stands for T = 0 on all: the policy keeps whatever it matches.
         adjusted: float64[n], how many traces a sampled one stands for where that is known
             without a threshold, else NaN; None where it is known nowhere.
+        failed: bool[n], traces that the policy could not evaluate: it is counted and skipped for
+            them; None: there are none.
     """
 
     sampled: Bools
     threshold: Words | None = None
     adjusted: Floats | None = None
+    failed: Bools | None = None
 
 
-Vote = Callable[[DueTraces], Votes]
+Vote = Callable[[DueTraces, Bools], Votes]
+"""Answers for the traces marked in bool[n]; what it says of others is not looked at.
 
-
-class EvaluationError(Exception):
-    """A policy cannot evaluate these traces; it is counted and skipped for them."""
+What has a limited supply is spent on marked traces only.
+"""

@@ -1,4 +1,4 @@
-"""probabilistic: keeps the traces whose FNV-1a hash, salt first, is small enough."""
+"""probabilistic: keeps the traces whose hash is small enough, or whose randomness large enough."""
 
 import math
 from fractions import Fraction
@@ -118,3 +118,63 @@ def test_another_salt_makes_another_choice() -> None:
         for salt in ("one", "other")
     )
     assert one != other
+
+
+# By randomness: a trace is kept where R >= T.
+
+EXAMPLE = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")  # R = 0xce929d0e0e4736
+MODES = pytest.mark.parametrize("mode", ["equalizing", "proportional"])
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("percentage", "rv", "sampled"),
+    [
+        (50, None, True),  # T is 8
+        (25, None, True),  # c
+        (10, None, False),  # e6666666666666
+        (0, None, False),
+        (-1, None, False),
+        (100, None, True),
+        (200, None, True),
+        (50, "80000000000000", True),
+        (50, "7fffffffffffff", False),
+        (50, "8", True),  # no rv, so the id's bits count
+        (10, "e6666666666666", True),
+        (10, "e6666666666665", False),
+        (1e-20, "ffffffffffffff", False),
+    ],
+)
+def test_randomness(mode: str, percentage: float, rv: str | None, *, sampled: bool) -> None:
+    settings = {"sampling_percentage": percentage, "mode": mode}
+    traces = [Trace(trace_id=EXAMPLE, rv=rv)]
+    assert sampled_by("probabilistic", settings, traces) == [sampled]
+
+
+@MODES
+def test_the_threshold_of_what_randomness_kept_is_told(mode: str) -> None:
+    settings = f"{{sampling_percentage: 25, mode: {mode}}}"
+    text = f"policies: [{{name: p, type: probabilistic, probabilistic: {settings}}}]"
+    verdicts = decide(load_policy_set(text, "table"), some_traces(200))
+    kept = verdicts.decision == 1
+    assert 0 < kept.sum() < 200
+    assert set(verdicts.threshold[kept].tolist()) == {0xC0000000000000}
+    assert set(verdicts.adjusted[kept].tolist()) == {4.0}
+
+
+@MODES
+def test_a_smaller_percentage_keeps_some_of_the_same(mode: str) -> None:
+    traces = some_traces(500)
+    few, many = (
+        sampled_by("probabilistic", {"sampling_percentage": each, "mode": mode}, traces)
+        for each in (5, 50)
+    )
+    assert 0 < sum(few) < sum(many)
+    assert all(also for one, also in zip(few, many, strict=True) if one)
+
+
+def test_a_chance_too_small_for_a_threshold_is_told() -> None:
+    settings = "{sampling_percentage: 1.0e-20, mode: equalizing}"
+    text = f"policies: [{{name: p, type: probabilistic, probabilistic: {settings}}}]"
+    (warning,) = load_policy_set(text, "table").warnings
+    assert warning.endswith("keeps no trace, as the smallest percentage of this mode is 1.4e-15.")

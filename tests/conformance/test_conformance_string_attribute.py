@@ -67,7 +67,7 @@ def test_compiled_and_plain_agree(
     invert: bool,  # noqa: FBT001 - drawn
     drawn: list[Span],
 ) -> None:
-    present = [h["k"] for s in drawn for h in (s.attributes, s.resource) if h.get("k")]
+    present = [str(h["k"]) for s in drawn for h in (s.attributes, s.resource) if h.get("k")]
     if regex:
         matches = any(re.search(pattern, value) for pattern in values for value in present)
     else:

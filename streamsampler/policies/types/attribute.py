@@ -4,10 +4,10 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.predicates import StringTest, check_pattern
 from streamsampler.policies.schema import Settings
-from streamsampler.policies.votes import DueTraces, Vote, Votes
+from streamsampler.policies.scopes import SCOPE, Scope, SpanRule, span_policy
+from streamsampler.policies.sentences import shorten, shown
 
 
 def _compiles(value: str, info: ValidationInfo) -> str:
@@ -32,6 +32,7 @@ class StringAttributeSettings(Settings):
         default=0, ge=0, description="a whole number, 0 or more"
     )  # every distinct value is asked once here, whatever it says
     invert_match: bool = Field(default=False, description="true or false")
+    scope: Scope = Field(default="any_span", description=SCOPE)
 
     def remarks(self) -> tuple[str, ...]:
         """A test that no value can pass."""
@@ -41,21 +42,32 @@ class StringAttributeSettings(Settings):
         return (f"keeps {outcome}, as without values nothing matches",)
 
 
-def _compile(settings: StringAttributeSettings, compilation: Compilation) -> Vote:
-    values = [value.encode() for value in settings.values]
+def _rule(settings: StringAttributeSettings) -> SpanRule:
+    key, values = settings.key.encode(), [value.encode() for value in settings.values]
     test = (
-        StringTest(settings.key.encode(), values=None, patterns=tuple(values))
+        StringTest(key, values=None, patterns=tuple(values))
         if settings.enabled_regex_matching
-        else StringTest(settings.key.encode(), values=frozenset(values) - {b""}, patterns=None)
+        else StringTest(key, values=frozenset(values) - {b""}, patterns=None)
     )
-    bit = compilation.bit(test)
-    invert = settings.invert_match
-
-    def vote(traces: DueTraces) -> Votes:
-        matched = traces.has(bit)
-        return Votes(~matched if invert else matched)
-
-    return vote
+    return SpanRule(test, settings.scope, settings.invert_match, key)
 
 
-STRING_ATTRIBUTE: Final = PolicyType("string_attribute", StringAttributeSettings, _compile)
+def _grounds(settings: StringAttributeSettings) -> str:
+    verb = "matches" if settings.enabled_regex_matching else "is"
+    what = one_of(settings.key, verb, settings.values)
+    return f"not: {what}" if settings.invert_match else what
+
+
+def one_of(key: str, verb: str, values: tuple[str, ...]) -> str:
+    """That an attribute has one of some values, in a few words.
+
+    Args:
+        key: The attribute's key.
+        verb: Such as `is`.
+        values: The values.
+    """
+    named = shown(values[0]) if len(values) == 1 else f"one of {len(values)} values"
+    return f"{shorten(key)} {verb} {named}"
+
+
+STRING_ATTRIBUTE: Final = span_policy("string_attribute", StringAttributeSettings, _rule, _grounds)

@@ -7,18 +7,15 @@ from pydantic import BeforeValidator, Field
 from streamsampler.policies.durations import NS_PER_MS
 from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.schema import Settings
-from streamsampler.policies.votes import DueTraces, Vote, Votes
+from streamsampler.policies.types.whole_numbers import integral
+from streamsampler.policies.votes import Bools, DueTraces, Vote, Votes
 
 LONGEST_MS: Final = (2**63 - 1) // NS_PER_MS
 
 
-def _integral(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 _Milliseconds = Annotated[
     int,
-    BeforeValidator(_integral),
+    BeforeValidator(integral),
     Field(ge=0, le=LONGEST_MS, description=f"a whole number of milliseconds, 0 to {LONGEST_MS}"),
 ]
 
@@ -47,11 +44,17 @@ def _compile(settings: LatencySettings, _compilation: Compilation) -> Vote:
     threshold_ns = settings.threshold_ms * NS_PER_MS
     upper_ns = settings.upper_threshold_ms * NS_PER_MS
 
-    def vote(traces: DueTraces) -> Votes:
+    def vote(traces: DueTraces, _asked: Bools) -> Votes:
         slow = traces.duration_ns > threshold_ns
         return Votes(slow & (traces.duration_ns <= upper_ns) if upper_ns else slow)
 
     return vote
 
 
-LATENCY: Final = PolicyType("latency", LatencySettings, _compile)
+def _grounds(settings: LatencySettings) -> str:
+    over = f"duration over {settings.threshold_ms} ms"
+    upper = settings.upper_threshold_ms
+    return f"{over} and at most {upper} ms" if upper else over
+
+
+LATENCY: Final = PolicyType("latency", LatencySettings, _compile, grounds=_grounds)

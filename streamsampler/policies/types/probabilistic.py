@@ -5,14 +5,16 @@ trace where thousands are due at once.
 """
 
 from fractions import Fraction
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
+from streamsampler.estimates import threshold
+from streamsampler.estimates.threshold import SMALLEST_PROBABILITY
 from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.schema import Settings
-from streamsampler.policies.votes import NO_THRESHOLD, DueTraces, Vote, Votes, Words
+from streamsampler.policies.votes import NO_THRESHOLD, Bools, DueTraces, Vote, Votes, Words
 
 DEFAULT_SALT: Final = "default-hash-seed"
 
@@ -20,7 +22,7 @@ FNV_OFFSET: Final = 0xCBF29CE484222325
 FNV_PRIME: Final = 0x100000001B3
 WORD: Final = 2**64 - 1
 
-_UNSUPPORTED_MODES: Final = frozenset({"equalizing", "proportional"})
+_BY: Final = {"hash_seed": "hash", "equalizing": "randomness", "proportional": "randomness"}
 
 
 class ProbabilisticSettings(Settings):
@@ -31,26 +33,20 @@ class ProbabilisticSettings(Settings):
 
     sampling_percentage: float = Field(default=0.0, description="a number of percent")
     hash_salt: str = Field(default=DEFAULT_SALT, description="a string")
-    mode: str = Field(default="hash_seed", description="hash_seed")
+    mode: Literal["hash_seed", "equalizing", "proportional"] = "hash_seed"
 
     @field_validator("hash_salt")
     @classmethod
     def _default_for_empty(cls, salt: str) -> str:
         return salt or DEFAULT_SALT
 
-    @field_validator("mode")
-    @classmethod
-    def _only_the_hash(cls, mode: str) -> str:
-        if mode in _UNSUPPORTED_MODES:
-            raise ValueError("this mode is not supported by this version; hash_seed is")
-        if mode != "hash_seed":
-            raise ValueError("expected hash_seed, the only mode of this version")
-        return mode
-
     def remarks(self) -> tuple[str, ...]:
         """A percentage that is no chance."""
         if self.sampling_percentage <= 0:
             return ("keeps no trace, as sampling_percentage is not above 0",)
+        if self.mode != "hash_seed" and self.sampling_percentage / 100 < SMALLEST_PROBABILITY:
+            smallest = 100 * SMALLEST_PROBABILITY
+            return (f"keeps no trace, as the smallest percentage of this mode is {smallest:.2g}",)
         return ()
 
 
@@ -111,22 +107,48 @@ def largest_hash(percentage: float) -> int:
 
 def _compile(settings: ProbabilisticSettings, _compilation: Compilation) -> Vote:
     percentage = settings.sampling_percentage
-    if percentage <= 0:
-        return lambda traces: Votes(np.zeros(len(traces), dtype=np.bool_))
     if percentage >= 100:
-        return lambda traces: Votes(np.ones(len(traces), dtype=np.bool_))
-    salt = settings.hash_salt.encode()
+        return lambda traces, _asked: Votes(np.ones(len(traces), np.bool_))
+    by_hash = settings.mode == "hash_seed"
+    if percentage <= 0 or (not by_hash and percentage / 100 < SMALLEST_PROBABILITY):
+        return lambda traces, _asked: Votes(np.zeros(len(traces), np.bool_))
+    if by_hash:
+        return _vote_by_hash(percentage, settings.hash_salt.encode())
+    return _vote_by_randomness(threshold(percentage / 100))
+
+
+def _vote_by_hash(percentage: float, salt: bytes) -> Vote:
     limit = np.uint64(largest_hash(percentage))
 
-    def vote(traces: DueTraces) -> Votes:
+    def vote(traces: DueTraces, _asked: Bools) -> Votes:
         n = len(traces)
         return Votes(
             sampled=hash_ids(salt, traces.id_hi, traces.id_lo) <= limit,
-            threshold=np.full(n, NO_THRESHOLD, dtype=np.uint64),
+            threshold=np.full(n, NO_THRESHOLD, np.uint64),
             adjusted=np.full(n, 100 / percentage),
         )
 
     return vote
 
 
-PROBABILISTIC: Final = PolicyType("probabilistic", ProbabilisticSettings, _compile)
+def _vote_by_randomness(rejected: int) -> Vote:
+    """Keep where R >= T.
+
+    What was sampled at the head is not known here, so a trace stands for what this stage alone
+    makes of it, in both modes: `proportional` differs where th came with the trace.
+    """
+
+    def vote(traces: DueTraces, _asked: Bools) -> Votes:
+        thresholds = np.full(len(traces), rejected, np.uint64)
+        return Votes(sampled=traces.randomness >= thresholds, threshold=thresholds)
+
+    return vote
+
+
+def _grounds(settings: ProbabilisticSettings) -> str:
+    return f"{settings.sampling_percentage:g} % by {_BY[settings.mode]}"
+
+
+PROBABILISTIC: Final = PolicyType(
+    "probabilistic", ProbabilisticSettings, _compile, grounds=_grounds
+)

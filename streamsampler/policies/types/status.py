@@ -4,10 +4,9 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.predicates import StatusIn
 from streamsampler.policies.schema import Settings
-from streamsampler.policies.votes import DueTraces, Vote, Votes
+from streamsampler.policies.scopes import SCOPE, Scope, SpanRule, span_policy
 
 CODES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}
 """OTLP's numbers for the names that the Collector takes."""
@@ -22,16 +21,16 @@ class StatusCodeSettings(Settings):
     status_codes: tuple[Literal["OK", "ERROR", "UNSET"], ...] = Field(
         min_length=1, strict=False, description="a list of OK, ERROR and UNSET, one at least"
     )
+    scope: Scope = Field(default="any_span", description=SCOPE)
 
 
-def _compile(settings: StatusCodeSettings, compilation: Compilation) -> Vote:
+def _rule(settings: StatusCodeSettings) -> SpanRule:
     codes = frozenset(CODES[name] for name in settings.status_codes)
-    bit = compilation.bit(StatusIn(codes))
-
-    def vote(traces: DueTraces) -> Votes:
-        return Votes(traces.has(bit))
-
-    return vote
+    return SpanRule(StatusIn(codes), settings.scope)
 
 
-STATUS_CODE: Final = PolicyType("status_code", StatusCodeSettings, _compile)
+def _grounds(settings: StatusCodeSettings) -> str:
+    return f"status {' or '.join(dict.fromkeys(settings.status_codes))}"
+
+
+STATUS_CODE: Final = span_policy("status_code", StatusCodeSettings, _rule, _grounds)

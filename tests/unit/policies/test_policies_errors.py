@@ -5,8 +5,10 @@
 import pytest
 
 from streamsampler.policies import PolicyError, load_policy_set
+from streamsampler.policies.sentences import listed
+from streamsampler.policies.types import TYPES
 
-TYPES = "always_sample, latency, probabilistic, status_code, string_attribute and tenant"
+ALL_TYPES = listed(sorted(TYPES))
 LIST_OF_CODES = "expected a list of OK, ERROR and UNSET, one at least"
 MILLISECONDS = "expected a whole number of milliseconds, 0 to 9223372036854"
 PERCENTAGE = "expected a percentage from 0 to 100, or always"
@@ -83,12 +85,12 @@ def test_settings_of_the_set(line: str, sentence: str) -> None:
         ("{type: always_sample}", "2:3: policies[0].name is missing; every policy needs a name."),
         ("{name: '', type: always_sample}", "2:10: policies[0].name is empty; every policy needs a name."),
         ("{name: 5, type: always_sample}", "2:10: policies[0].name is 5: expected a string; write it in quotes."),
-        ("{name: a}", f"2:3: policies[0].type is missing; expected one of {TYPES}."),
-        ("{name: a, type: []}", f"2:19: policies[0].type is an empty list; expected one of {TYPES}."),
-        ("{name: a, type: 5}", f"2:19: policies[0].type is 5; expected one of {TYPES}."),
+        ("{name: a}", f"2:3: policies[0].type is missing; expected one of {ALL_TYPES}."),
+        ("{name: a, type: []}", f"2:19: policies[0].type is an empty list; expected one of {ALL_TYPES}."),
+        ("{name: a, type: 5}", f"2:19: policies[0].type is 5; expected one of {ALL_TYPES}."),
         ("{name: a, type: latancy}", '2:19: policies[0].type is "latancy", which is unknown; did you mean latency?'),
         ("{name: a, type: Latency}", '2:19: policies[0].type is "Latency", which is unknown; did you mean latency?'),
-        ("{name: a, type: zzz}", f'2:19: policies[0].type is "zzz", which is unknown; expected one of {TYPES}.'),
+        ("{name: a, type: zzz}", f'2:19: policies[0].type is "zzz", which is unknown; expected one of {ALL_TYPES}.'),
         ("{name: a, type: latency}", "2:3: policies[0].latency is missing; a policy of this type needs its settings."),
         ("{name: a, type: latency, latency: }", "2:37: policies[0].latency is missing; a policy of this type needs its settings."),
         ("{name: a, type: latency, latency: 5}", "2:37: policies[0].latency is 5: expected a mapping."),
@@ -98,23 +100,6 @@ def test_settings_of_the_set(line: str, sentence: str) -> None:
 )  # fmt: skip
 def test_heads_of_policies(policy: str, sentence: str) -> None:
     assert problems(f"policies:\n- {policy}") == (f"p.yaml:{sentence}",)
-
-
-@pytest.mark.parametrize(
-    "policy_type",
-    [
-        "and", "boolean_attribute", "bytes_limiting", "composite", "drop", "not",
-        "numeric_attribute", "ottl_condition", "rate_limiting", "span_count", "trace_flags",
-        "trace_state",
-    ],
-)  # fmt: skip
-def test_types_of_the_collector_that_are_not_supported(policy_type: str) -> None:
-    assert problems(f"policies: [{{name: a, type: {policy_type}, {policy_type}: {{x: 1}}}}]") == (
-        (
-            f'p.yaml:1:28: policies[0].type is "{policy_type}", a type of the Collector that is not '
-            f"supported by this version; supported are {TYPES}."
-        ),
-    )
 
 
 @pytest.mark.parametrize(
@@ -148,9 +133,21 @@ def test_types_of_the_collector_that_are_not_supported(policy_type: str) -> None
         ("probabilistic", "{sampling_percentage: 10%}", '23: policies[0].probabilistic.sampling_percentage is "10%": expected a number of percent.'),
         ("probabilistic", "{sampling_percentage: .nan}", "23: policies[0].probabilistic.sampling_percentage is NaN: expected a number of percent."),
         ("probabilistic", "{sampling_percentage: 10, hash_salt: 5}", '38: policies[0].probabilistic.hash_salt is 5: expected a string; write it in quotes: "5".'),
-        ("probabilistic", "{mode: equalizing}", '8: policies[0].probabilistic.mode is "equalizing": this mode is not supported by this version; hash_seed is.'),
-        ("probabilistic", "{mode: proportional}", '8: policies[0].probabilistic.mode is "proportional": this mode is not supported by this version; hash_seed is.'),
-        ("probabilistic", "{mode: hash}", '8: policies[0].probabilistic.mode is "hash": expected hash_seed, the only mode of this version.'),
+        ("probabilistic", "{mode: hash}", '8: policies[0].probabilistic.mode is "hash": expected hash_seed, equalizing or proportional; did you mean hash_seed?'),
+        ("numeric_attribute", "{key: k}", "1: policies[0].numeric_attribute is a mapping: it has no bound; set min_value, max_value or both."),
+        ("numeric_attribute", "{key: k, min_value: '5'}", '21: policies[0].numeric_attribute.min_value is "5": expected a whole number of 64 bits; write 5 without quotes.'),
+        ("numeric_attribute", "{key: k, max_value: 9223372036854775808}", "21: policies[0].numeric_attribute.max_value is 9223372036854775808: expected a whole number of 64 bits."),
+        ("numeric_attribute", "{key: k, min_value: 1.5}", "21: policies[0].numeric_attribute.min_value is 1.5: expected a whole number of 64 bits."),
+        ("numeric_attribute", "{min_value: 1}", "1: policies[0].numeric_attribute.key is missing; expected the attribute's key, not empty."),
+        ("boolean_attribute", "{key: k, value: 1}", "17: policies[0].boolean_attribute.value is 1: expected true or false."),
+        ("boolean_attribute", "{key: k, value: yes}", '17: policies[0].boolean_attribute.value is "yes": expected true or false; write true.'),
+        ("trace_state", "{values: [a]}", "1: policies[0].trace_state.key is missing; expected the member's key, not empty."),
+        ("trace_state", "{key: k, values: a}", '18: policies[0].trace_state.values is "a": expected a list of strings; write [a].'),
+        ("trace_flags", "{flags: 1}", "2: policies[0].trace_flags.flags is unknown; known here: scope."),
+        ("span_count", "{min_spans: -1}", "13: policies[0].span_count.min_spans is -1: expected a whole number, 0 or more."),
+        ("span_count", "{max_spans: x}", '13: policies[0].span_count.max_spans is "x": expected a whole number, 0 for no bound.'),
+        ("string_attribute", "{key: k, values: [a], scope: span}", '30: policies[0].string_attribute.scope is "span": expected any_span, same_span or root; did you mean any_span?'),
+        ("status_code", "{status_codes: [OK], scope: 5}", "29: policies[0].status_code.scope is 5: expected any_span, same_span or root."),
         ("tenant", "{tenants: [a]}", "11: policies[0].tenant.tenants is a list: expected a mapping from tenant to percentage."),
         ("tenant", "{tenants: {a: 101}}", f"15: policies[0].tenant.tenants.a is 101: {PERCENTAGE}."),
         ("tenant", "{tenants: {a: -1}}", f"15: policies[0].tenant.tenants.a is -1: {PERCENTAGE}."),
@@ -194,11 +191,8 @@ processors:
         f'p.yaml:4:20: decision_wait is 10: {DURATION}; write "10s" if seconds are meant.',
         "p.yaml:6:44: policies[0].latency.treshold_ms is unknown; did you mean threshold_ms?",
         f'p.yaml:6:80: policies[0].latency.upper_threshold_ms is "x": {MILLISECONDS}.',
+        "p.yaml:7:9: policies[1].and is missing; a policy of this type needs its settings.",
         'p.yaml:7:16: policies[1].name is "a", which policies[0] has; give it another name.',
-        (
-            'p.yaml:7:25: policies[1].type is "and", a type of the Collector that is not supported '
-            f"by this version; supported are {TYPES}."
-        ),
         "p.yaml:8:5: simple_on_first_match is unknown; did you mean sample_on_first_match?",
     )
 

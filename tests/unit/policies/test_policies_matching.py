@@ -1,6 +1,6 @@
 """What spans match and whose they are, against the plain reading of the same records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from streamsampler.policies import (
     PolicySet,
+    SpanPredicate,
     StatusIn,
     StringTest,
     TenantNumbers,
@@ -47,8 +48,9 @@ class Matching:
     def __init__(self, policies: PolicySet, tenants: TenantNumbers | None = None) -> None:
         self.tenants = tenants or TenantNumbers()
         self.compiled = compile_policies(policies, self.tenants)
-        self.matcher = Matcher(self.compiled, self.tenants)
-        self.scanner = Scanner(self.compiled.wanted)
+        source = self.compiled.policy_set.tenant
+        self.matcher = Matcher(self.compiled.predicates, source, self.tenants)
+        self.scanner = Scanner(self.matcher.wanted)
 
     def match(self, values: list[bytes], headers: Sequence[Headers | None] = ()) -> Matches:
         n = len(values)
@@ -112,12 +114,13 @@ def _strings(span: SpanFields, key: bytes) -> list[bytes]:
     return [one[1] for one in held if one and one[0] == "string" and isinstance(one[1], bytes)]
 
 
-def _plain_matched(span: SpanFields, predicates: Sequence[StatusIn | StringTest]) -> int:
+def _plain_matched(span: SpanFields, predicates: Mapping[int, SpanPredicate]) -> int:
     word = 0
-    for bit, predicate in enumerate(predicates):
+    for bit, predicate in predicates.items():
         if isinstance(predicate, StatusIn):
             met = span.status in predicate.codes
         else:
+            assert isinstance(predicate, StringTest)
             met = any(predicate.matches(value) for value in _strings(span, predicate.key))
         word |= met << bit
     return word

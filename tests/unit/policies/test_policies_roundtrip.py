@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -29,16 +30,36 @@ from streamsampler.policies import (
     load_policy_set,
 )
 from streamsampler.policies.types import TYPES
+from streamsampler.policies.types.and_ import AndSettings
+from streamsampler.policies.types.boolean_attribute import BooleanAttributeSettings
+from streamsampler.policies.types.bytes_limiting import BytesLimitingSettings
+from streamsampler.policies.types.canary import CanarySettings, Cohort
+from streamsampler.policies.types.composite import CompositeSettings
+from streamsampler.policies.types.drop import DropSettings
+from streamsampler.policies.types.not_ import NotSettings
+from streamsampler.policies.types.numeric_attribute import NumericAttributeSettings
+from streamsampler.policies.types.ottl_condition import OttlConditionSettings
+from streamsampler.policies.types.rare import RareSettings
+from streamsampler.policies.types.rate_limiting import RateLimitingSettings
+from streamsampler.policies.types.shape import ServiceShare, ShapeSettings
+from streamsampler.policies.types.span_count import SpanCountSettings
+from streamsampler.policies.types.tenant import TenantBudget
+from streamsampler.policies.types.trace_flags import TraceFlagsSettings
+from streamsampler.policies.types.trace_state import TraceStateSettings
 from tests.conformance.due_traces import Span, Trace, due_traces
 
 texts = st.text(max_size=4).filter(lambda text: "${" not in text)
 keys = st.one_of(texts.filter(bool), st.just("k"))
 percentages = st.one_of(st.just(0.0), st.just(100.0), st.floats(0.001, 100))
+integers = st.integers(-3, 3)
+scopes = st.sampled_from(["any_span", "same_span", "root"])
+conditions = st.sampled_from(['name == "a"', "name == nil"])
 SETTINGS: dict[str, SearchStrategy[Settings]] = {
     "always_sample": st.builds(AlwaysSampleSettings),
     "status_code": st.builds(
         StatusCodeSettings,
         status_codes=st.lists(st.sampled_from(["OK", "ERROR", "UNSET"]), min_size=1, max_size=3),
+        scope=scopes,
     ),
     "latency": st.builds(
         LatencySettings,
@@ -51,25 +72,136 @@ SETTINGS: dict[str, SearchStrategy[Settings]] = {
         values=st.lists(texts, max_size=3),
         cache_max_size=st.integers(0, 10),
         invert_match=st.booleans(),
+        scope=scopes,
     ),
     "probabilistic": st.builds(
         ProbabilisticSettings,
         sampling_percentage=st.floats(-10, 110),
         hash_salt=texts,
+        mode=st.sampled_from(["hash_seed", "equalizing", "proportional"]),
     ),
+    "numeric_attribute": st.builds(
+        NumericAttributeSettings,
+        key=keys,
+        min_value=integers,
+        max_value=st.one_of(st.none(), integers),
+        invert_match=st.booleans(),
+        scope=scopes,
+    ),
+    "boolean_attribute": st.builds(
+        BooleanAttributeSettings,
+        key=keys,
+        value=st.booleans(),
+        invert_match=st.booleans(),
+        scope=scopes,
+    ),
+    "trace_state": st.builds(
+        TraceStateSettings,
+        key=st.sampled_from(["a", "b"]),
+        values=st.lists(st.sampled_from(["x", "y"])),
+        scope=scopes,
+    ),
+    "trace_flags": st.builds(TraceFlagsSettings, scope=scopes),
+    "span_count": st.builds(
+        SpanCountSettings, min_spans=st.integers(0, 4), max_spans=st.integers(0, 4)
+    ),
+    "rate_limiting": st.builds(
+        RateLimitingSettings, spans_per_second=st.integers(0, 5), burst_capacity=st.integers(0, 9)
+    ),
+    "bytes_limiting": st.builds(BytesLimitingSettings, bytes_per_second=st.integers(0, 5)),
+    "canary": st.builds(
+        CanarySettings,
+        key=keys,
+        cohorts=st.lists(
+            st.builds(
+                Cohort,
+                values=st.lists(texts, min_size=1, max_size=2),
+                sampling_percentage=percentages,
+            ),
+            min_size=1,
+            max_size=2,
+        ),
+        scope=scopes,
+    ),
+    "ottl_condition": st.builds(
+        OttlConditionSettings,
+        error_mode=st.sampled_from(["ignore", "silent", "propagate"]),
+        span=st.lists(conditions, min_size=1, max_size=2),
+        spanevent=st.lists(conditions, max_size=1),
+        scope=scopes,
+    ),
+    "shape": st.builds(
+        ShapeSettings,
+        min_depth=st.integers(1, 9),
+        missing_root=st.one_of(st.none(), st.booleans()),
+        service_share=st.builds(ServiceShare, min_share=st.one_of(st.none(), st.floats(0.1, 1))),
+    ),
+    "rare": st.builds(RareSettings, traces_per_shape=st.integers(1, 5)),
     "tenant": st.builds(
         TenantSettings,
         tenants=st.dictionaries(texts.filter(bool), percentages, max_size=3),
         other=st.one_of(st.none(), percentages),
+        budget=st.one_of(
+            st.none(),
+            st.builds(
+                TenantBudget,
+                spans_per_second=st.integers(1, 50).map(float),
+                weights=st.dictionaries(texts.filter(bool), st.floats(0.1, 9), max_size=2),
+            ),
+        ),
+        always_keep=st.lists(texts.filter(bool), max_size=2, unique=True).map(tuple),
     ),
 }
-policies = st.sampled_from(sorted(SETTINGS)).flatmap(
+
+
+def side_by_side(policies: SearchStrategy[Policy], most: int) -> SearchStrategy[tuple[Policy, ...]]:
+    return st.lists(policies, min_size=1, max_size=most, unique_by=lambda p: p.name).map(tuple)
+
+
+leaves = st.sampled_from(sorted(SETTINGS)).flatmap(
     lambda name: st.builds(Policy, name=keys, type=st.just(name), settings=SETTINGS[name])
+)
+
+
+def nested(kind: str, settings: SearchStrategy[Settings]) -> SearchStrategy[Policy]:
+    return st.builds(Policy, name=keys, type=st.just(kind), settings=settings)
+
+
+def ands(inner: SearchStrategy[Policy]) -> SearchStrategy[Policy]:
+    parts = side_by_side(inner, 3)
+    return nested("and", st.builds(AndSettings, and_sub_policy=parts, scope=scopes))
+
+
+def nots(inner: SearchStrategy[Policy]) -> SearchStrategy[Policy]:
+    return nested("not", st.builds(NotSettings, not_sub_policy=st.tuples(inner)))
+
+
+def composites(inner: SearchStrategy[Policy]) -> SearchStrategy[Policy]:
+    settings = st.builds(
+        CompositeSettings,
+        composite_sub_policy=side_by_side(inner, 2),
+        max_total_spans_per_second=st.integers(0, 9),
+        overflow=st.sampled_from(["next", "stop"]),
+    )
+    return nested("composite", settings)
+
+
+def drops(inner: SearchStrategy[Policy]) -> SearchStrategy[Policy]:
+    parts = side_by_side(inner, 2)
+    return nested("drop", st.builds(DropSettings, drop_sub_policy=parts, scope=scopes))
+
+
+parts = st.one_of(leaves, ands(leaves), nots(leaves), ands(st.one_of(leaves, nots(leaves))))
+policies = st.builds(
+    replace,
+    st.one_of(leaves, ands(parts), nots(parts), drops(parts), composites(parts)),
+    dry_run=st.booleans(),
+    priority=st.one_of(st.none(), texts),
 )
 milliseconds = st.integers(1, 10**9)
 policy_sets = st.builds(
     PolicySet,
-    policies=st.lists(policies, min_size=1, max_size=5, unique_by=lambda p: p.name).map(tuple),
+    policies=side_by_side(policies, 5),
     decision_wait_ms=milliseconds,
     completion_grace_ms=milliseconds,
     decision_ttl_ms=milliseconds,
@@ -81,8 +213,14 @@ policy_sets = st.builds(
 spans = st.builds(
     Span,
     status=st.integers(0, 2),
-    attributes=st.dictionaries(keys, texts, max_size=2),
+    attributes=st.dictionaries(keys, st.one_of(texts, integers, st.booleans()), max_size=2),
+    resource=st.dictionaries(keys, st.one_of(texts, integers, st.booleans()), max_size=1),
     end_ns=st.integers(0, 3 * 10**9),
+    root=st.booleans(),
+    state=st.sampled_from(["", "a=x", "b=y,a=x", "a=x,a=y"]),
+    flags=st.integers(0, 1),
+    true_of=st.frozensets(conditions),
+    fails_of=st.frozensets(conditions),
 )
 some_traces = st.lists(
     st.builds(
@@ -102,7 +240,7 @@ def decided(policy_set: PolicySet, traces: Sequence[Trace]) -> Verdicts:
 
 
 def test_every_type_is_drawn() -> None:
-    assert SETTINGS.keys() == TYPES.keys()
+    assert SETTINGS.keys() | {"and", "not", "drop", "composite"} == TYPES.keys()
 
 
 @settings(max_examples=60)
@@ -121,6 +259,7 @@ def test_a_set_survives_json_and_yaml(policy_set: PolicySet, traces: list[Trace]
         assert np.array_equal(before.policy, after.policy)
         assert np.array_equal(before.threshold, after.threshold)
         assert np.array_equal(before.adjusted, after.adjusted, equal_nan=True)
+        assert np.array_equal(before.dry, after.dry)
 
 
 @settings(max_examples=60)
@@ -128,13 +267,11 @@ def test_a_set_survives_json_and_yaml(policy_set: PolicySet, traces: list[Trace]
 def test_the_order_of_spans_never_changes_a_verdict(
     policy_set: PolicySet, traces: list[Trace], random: Random
 ) -> None:
-    shuffled = [
-        Trace(tuple(random.sample(t.spans, len(t.spans))), t.trace_id, t.rv, t.tenant)
-        for t in traces
-    ]
+    shuffled = [replace(t, spans=tuple(random.sample(t.spans, len(t.spans)))) for t in traces]
     before, after = decided(policy_set, traces), decided(policy_set, shuffled)
     assert np.array_equal(before.decision, after.decision)
     assert np.array_equal(before.policy, after.policy)
+    assert np.array_equal(before.votes, after.votes)
 
 
 @given(st.text(max_size=300))
