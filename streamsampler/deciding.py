@@ -3,7 +3,8 @@
 Hot: NumPy over all due traces of a partition, and one tuple a decision.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import TypeVar
 
@@ -11,9 +12,13 @@ import numpy as np
 
 from streamsampler.estimates import NO_THRESHOLD, encode
 from streamsampler.outcome import Decision
-from streamsampler.policies import DueTraces, PolicySet, Verdicts
+from streamsampler.policies import DueTraces, Verdicts
 from streamsampler.policies.compiled import SAMPLED
-from streamsampler.spans.columns import Booleans, Int64s, Rows, UInt32s, UInt64s
+from streamsampler.policies.policy_type import PolicyType
+from streamsampler.policies.together import CompiledSets
+from streamsampler.policies.types import TYPES
+from streamsampler.policies.votes import ReadShapes, no_shapes
+from streamsampler.spans.columns import Booleans, Int32s, Int64s, Rows, UInt32s, UInt64s
 from streamsampler.spans.randomness import NO_RANDOMNESS
 from streamsampler.traces.decided import VERDICTS
 from streamsampler.traces.spans_out import WORD_BYTES
@@ -25,9 +30,48 @@ _R_BITS = np.uint64((1 << 56) - 1)
 _MOST_NS = np.uint64(np.iinfo(np.int64).max)
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What decisions say of the policies in force.
+
+    Attributes:
+        versions: Of each set.
+        names: Of each policy, of all sets one after the other; then None, for none.
+        grounds: What a trace had that the policy sampled or dropped, likewise.
+        wait_ms: The longest that a trace waits for its verdict.
+    """
+
+    versions: tuple[str, ...]
+    names: tuple[str | None, ...]
+    grounds: tuple[str | None, ...]
+    wait_ms: int
+
+
+def words_on(compiled: CompiledSets, types: Mapping[str, PolicyType] = TYPES) -> Words:
+    """Put together what decisions say of policies.
+
+    Args:
+        compiled: The policies.
+        types: The registry of types.
+
+    Returns:
+        The words.
+    """
+    grounds = [
+        say(policy.settings) if (say := types[policy.type].grounds) else None
+        for policy in compiled.policies
+    ]
+    return Words(
+        versions=tuple(compiled.versions),
+        names=(*(policy.name for policy in compiled.policies), None),
+        grounds=(*grounds, None),
+        wait_ms=compiled.sets.default.decision_wait_ms,
+    )
+
+
 def decisions_on(  # noqa: PLR0913 - what a decision rests on
-    partition: int, traces: Rows, verdicts: Verdicts, policies: PolicySet,
-    tenants: Sequence[str | None], trigger: str, now_ms: int, words: UInt64s,
+    partition: int, traces: Rows, verdicts: Verdicts, deciders: Int32s, words: Words,
+    tenants: Sequence[str | None], trigger: str, now_ms: int, out: UInt64s,
 ) -> Iterator[Decision]:  # fmt: skip
     """Write verdicts down with what they rest on.
 
@@ -35,17 +79,18 @@ def decisions_on(  # noqa: PLR0913 - what a decision rests on
         partition: The input partition.
         traces: `TRACE` rows [n].
         verdicts: On these.
-        policies: The set that gave them.
+        deciders: int32[n], the set that gave each.
+        words: What is said of policies.
         tenants: The tenants by number; None for none.
         trigger: What made them due, where it was the same for all; else empty.
         now_ms: Stream time.
-        words: uint64[spans of the sampled ones], trace by trace (`traces.spans_out`).
+        out: uint64[spans of the sampled ones], trace by trace (`traces.spans_out`).
 
     Returns:
         The decisions, in the order of the traces.
     """
     count = len(traces)
-    names: list[str | None] = [policy.name for policy in policies.policies]
+    policies = verdicts.policy.tolist()
     sampled = verdicts.decision == SAMPLED
     stated = sampled & (verdicts.threshold != NO_THRESHOLD)
     known = sampled & ~np.isnan(verdicts.adjusted)
@@ -53,8 +98,8 @@ def decisions_on(  # noqa: PLR0913 - what a decision rests on
         repeat(partition, count),
         _trace_ids(traces),
         map(VERDICTS.__getitem__, verdicts.decision.tolist()),
-        map([*names, None].__getitem__, verdicts.policy.tolist()),
-        repeat(trigger, count) if trigger else _triggers(traces, policies),
+        map(words.names.__getitem__, policies),
+        repeat(trigger, count) if trigger else _triggers(traces, words.wait_ms),
         _where(stated, map(encode, verdicts.threshold[stated].tolist())),
         _where(known, verdicts.adjusted[known].tolist()),
         traces["spans"].tolist(),
@@ -64,8 +109,10 @@ def decisions_on(  # noqa: PLR0913 - what a decision rests on
         ((traces["flags"] & ERROR) != 0).tolist(),
         decided_ms(traces, trigger, now_ms).tolist(),
         traces["first_offset"].tolist(),
-        repeat(policies.version, count),
-        _spans_out(sampled, traces["spans"][sampled], words),
+        map(words.versions.__getitem__, deciders.tolist()),
+        _spans_out(sampled, traces["spans"][sampled], out),
+        map(words.grounds.__getitem__, policies),
+        map(words.names.__getitem__, verdicts.dry.tolist()),
     )
     return map(Decision._make, zip(*columns, strict=True))
 
@@ -107,12 +154,17 @@ def _randomness(traces: Rows) -> UInt64s:
     return np.where(stated, traces["randomness"], traces["id_lo"] & _R_BITS)
 
 
-def due_traces(partition: int, traces: Rows) -> DueTraces:
+def due_traces(
+    partition: int, traces: Rows, trigger: str, now_ms: int, shapes: ReadShapes = no_shapes
+) -> DueTraces:
     """Put together what the policies are asked.
 
     Args:
         partition: The input partition.
         traces: `TRACE` rows [n].
+        trigger: What made them due, where it was the same for all; else empty.
+        now_ms: Stream time.
+        shapes: Tells the shapes of those asked for.
 
     Returns:
         The columns, in the order of the traces.
@@ -127,7 +179,8 @@ def due_traces(partition: int, traces: Rows) -> DueTraces:
         tenant=traces["tenant"].astype(np.int32),
         randomness=_randomness(traces),
         partition=np.full(len(traces), partition, np.int32),
-        due_ms=np.ascontiguousarray(traces["due_ms"]),
+        decided_ms=np.ascontiguousarray(decided_ms(traces, trigger, now_ms)),
+        shapes=shapes,
     )
 
 
@@ -145,10 +198,10 @@ def decided_ms(traces: Rows, trigger: str, now_ms: int) -> Int64s:
     return np.full(len(traces), now_ms, np.int64) if trigger else traces["due_ms"]
 
 
-def _triggers(traces: Rows, policies: PolicySet) -> list[str]:
+def _triggers(traces: Rows, wait_ms: int) -> list[str]:
     """What made each trace due."""
     limit = (traces["flags"] & LIMIT) != 0
     complete = ((traces["flags"] & ROOT) != 0) & (traces["missing"] == 0)
-    early = traces["due_ms"] < traces["first_ms"] + policies.decision_wait_ms
+    early = traces["due_ms"] < traces["first_ms"] + wait_ms
     triggers = np.where(limit, "limit", np.where(complete & early, "complete", "timeout"))
     return [str(trigger) for trigger in triggers.tolist()]

@@ -7,15 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamsampler.deciding import decided_ms, decisions_on, due_traces
+from streamsampler.deciding import decided_ms, decisions_on, due_traces, words_on
 from streamsampler.emission import kept_traces, late_spans, repeated_in_record
-from streamsampler.outcome import Outcome
+from streamsampler.outcome import Outcome, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition
-from streamsampler.policies import TenantNumbers
-from streamsampler.policies.compiled import SAMPLED, CompiledSet
+from streamsampler.policies import TenantNumbers, Verdicts
+from streamsampler.policies.compiled import SAMPLED
+from streamsampler.policies.together import CompiledSets
 from streamsampler.spans.columns import Bytes, Int64s, Rows
 from streamsampler.traces.due import forget, records_of
 from streamsampler.traces.spans_out import words_of
+from streamsampler.trees import TreeReader
 
 
 class Judged(NamedTuple):
@@ -50,19 +52,29 @@ class Judged(NamedTuple):
 class Judge:
     """Decides traces by one policy set, and lets what is kept out."""
 
-    def __init__(self, compiled: CompiledSet, tenants: TenantNumbers, most_bytes: int) -> None:
-        """Take a set.
+    def __init__(
+        self,
+        compiled: CompiledSets,
+        tenants: TenantNumbers,
+        most_bytes: int,
+        counts: dict[tuple[str, str], PolicyCounts],
+    ) -> None:
+        """Take policies.
 
         Args:
-            compiled: The set.
+            compiled: The policies.
             tenants: Numbers the tenants.
             most_bytes: The largest value of an emission.
+            counts: What each policy did, by the names of set and policy; added to.
         """
         self._compiled = compiled
-        self._policies = compiled.policy_set
+        self._policies = compiled.sets.default
+        self._words = words_on(compiled)
         self._tenants = tenants
         self._names: list[str | None] = [None]
         self._most_bytes = most_bytes
+        self._trees = TreeReader()
+        self._counts = [counts.setdefault(named, PolicyCounts()) for named in compiled.named]
 
     def decide(
         self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome
@@ -85,9 +97,13 @@ class Judge:
             return None
         table, now_ms = partition.table, partition.table.now_ms
         traces = table.rows[rows]
-        due = due_traces(partition.number, traces)
-        verdicts = self._compiled.decide(due)
         records = records_of(table, rows)
+        due = due_traces(
+            partition.number, traces, trigger, now_ms,
+            self._trees.due(partition.shelf, traces, records).shapes,
+        )  # fmt: skip
+        verdicts, deciders = self._compiled.decide(due)
+        self._count(verdicts)
         kept = verdicts.decision == SAMPLED
         words = words_of(table, rows[kept])
         outcome.emissions.extend(
@@ -98,8 +114,8 @@ class Judge:
         )  # fmt: skip
         outcome.decisions.extend(
             decisions_on(
-                partition.number, traces, verdicts, self._policies, self._tenant_names(), trigger,
-                now_ms, words,
+                partition.number, traces, verdicts, deciders, self._words, self._tenant_names(),
+                trigger, now_ms, words,
             )
         )  # fmt: skip
         partition.count_verdicts(traces, verdicts)
@@ -110,6 +126,17 @@ class Judge:
         partition.shelf.release(records)
         forget(table, rows)
         return Judged(traces, verdicts.decision, seconds)
+
+    def _count(self, verdicts: Verdicts) -> None:
+        policies = len(self._counts)
+        named = np.bincount(verdicts.policy[verdicts.policy >= 0], minlength=policies)
+        dry = np.bincount(verdicts.dry[verdicts.dry >= 0], minlength=policies)
+        columns = (named, verdicts.votes, verdicts.failures, dry)
+        for counts, row in zip(self._counts, np.stack(columns, axis=1).tolist(), strict=True):
+            counts.named += row[0]
+            counts.votes += row[1]
+            counts.failures += row[2]
+            counts.dry += row[3]
 
     def _tenant_names(self) -> list[str | None]:
         """The tenants by number; None for none."""

@@ -7,7 +7,9 @@ import msgpack
 
 from streamsampler.spans.records import Headers
 
-_DECISION_VERSION: Final = 2
+_DECISION_VERSION: Final = 3
+_FIELDS_OF: Final = {2: 14, 3: 16}
+"""Of each version that is read, how many fields follow it; later ones were added behind."""
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -69,6 +71,8 @@ class Decision(NamedTuple):
         policy_version: Of the policy set.
         spans_out: Of a sampled trace, a word of 8 bytes for each span that came out, by which a
             copy is known that comes later (`traces.spans_out`); else empty.
+        grounds: What the trace had that made the policy sample or drop it, in a few words.
+        dry_run: The policy in dry run that would have made the verdict another one, or None.
     """
 
     partition: int
@@ -87,6 +91,8 @@ class Decision(NamedTuple):
     first_offset: int
     policy_version: str
     spans_out: bytes = b""
+    grounds: str | None = None
+    dry_run: str | None = None
 
     def line(self) -> dict[str, object]:
         """Say it as a JSON line of ``replay --decisions``.
@@ -108,6 +114,8 @@ class Decision(NamedTuple):
             "error": self.error,
             "decided_at_ms": self.decided_at_ms,
             "policy_version": self.policy_version,
+            "grounds": self.grounds,
+            "dry_run": self.dry_run,
         }
 
     def pack(self) -> bytes:
@@ -121,7 +129,7 @@ class Decision(NamedTuple):
                 _DECISION_VERSION, self.decision, self.policy, self.trigger, self.threshold,
                 self.adjusted_count, self.spans, self.size_bytes, self.duration_ns, self.tenant,
                 self.error, self.decided_at_ms, self.first_offset, self.policy_version,
-                self.spans_out,
+                self.spans_out, self.grounds, self.dry_run,
             )
         )  # fmt: skip
         return packed
@@ -143,9 +151,9 @@ class Decision(NamedTuple):
         """
         try:
             version, *values = msgpack.unpackb(value)
-            if version != _DECISION_VERSION:
+            if version not in _FIELDS_OF:
                 raise ValueError(f"decision of version {version}, {_DECISION_VERSION} expected")
-            if len(values) != len(cls._fields) - 2:
+            if len(values) != _FIELDS_OF[version]:
                 raise ValueError(f"no decision: {len(values)} fields")
             return cls(partition, key, *values)
         except (TypeError, msgpack.UnpackException) as error:
@@ -180,6 +188,23 @@ class Outcome:
     emissions: list[Emission]
     decisions: list[Decision]
     dead_letters: list[DeadLetter]
+
+
+@dataclass(slots=True)
+class PolicyCounts:
+    """What one policy did, traces all of them.
+
+    Attributes:
+        named: Verdicts that name it: it sampled or dropped them.
+        votes: Traces that it would have sampled or dropped by itself.
+        failures: Traces that it could not evaluate, and was skipped for.
+        dry: Verdicts that it would have made others, were it not in dry run.
+    """
+
+    named: int = 0
+    votes: int = 0
+    failures: int = 0
+    dry: int = 0
 
 
 @dataclass(slots=True)

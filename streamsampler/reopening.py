@@ -209,24 +209,27 @@ def begin_again(partition: Partition, wait_ms: int, read: Read) -> None:
     registers[NOW] = max(int(registers[NOW]), now_ms)
 
 
-def match_again(partition: Partition, read: Read) -> None:
-    """Ask the predicates of a new policy set of every buffered span.
+def match_again(partition: Partition, record: int, read: Read) -> int | None:
+    """Ask predicates of the buffered spans of one block, for policies that are new.
 
     Args:
         partition: Its traces are told the answers.
+        record: The number of the record to begin with; 0, then what the last call returned.
         read: Makes a batch's columns.
+
+    Returns:
+        The number of the record to go on with; None where all blocks have been asked.
 
     Raises:
         StoreError: The store cannot be read.
     """
-    table = partition.table
-    table.rows["matched"] = 0
-    table.rows["tenant"] = 0
+    held = partition.shelf.held_from(record)
+    if held is None:
+        return None
+    table, columns = partition.table, read(_batch(held.block))
     seen = np.zeros(len(table.entries), np.uint8)
-    for held in partition.shelf.live_blocks():
-        columns = read(_batch(held.block))
-        matches = columns.matches
-        refold_spans(
-            columns.scan.spans, held.first, matches.matched, matches.tenants, columns.ranks,
-            table.rows, table.slots, table.entries, table.entry_slots, seen,
-        )  # fmt: skip
+    refold_spans(
+        columns.scan.spans, held.first, columns.matches.matched, columns.matches.tenants,
+        columns.ranks, table.rows, table.slots, table.entries, table.entry_slots, seen,
+    )  # fmt: skip
+    return held.first + len(held.block)

@@ -12,18 +12,30 @@ batch, its six stages in order:
 6. *Emit* (`emission`): the records of what is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
 from streamsampler.judging import Judge, follow
 from streamsampler.limits import Limits, fold_settings
-from streamsampler.outcome import Checkpoint, Counts, DeadLetter, Decision, Emission, Outcome
+from streamsampler.outcome import (
+    Checkpoint,
+    Counts,
+    DeadLetter,
+    Decision,
+    Emission,
+    Outcome,
+    PolicyCounts,
+)
 from streamsampler.partition import BatchColumns, Partition, batch_columns
-from streamsampler.policies import PolicySet, TenantNumbers, compile_policies
+from streamsampler.policies import PolicySet, TenantNumbers
 from streamsampler.policies.matching import Matcher
-from streamsampler.reopening import begin_again, match_again, take_over
+from streamsampler.policies.memory import Memory
+from streamsampler.policies.sets import PolicySets, sets_of
+from streamsampler.policies.together import CompiledSets
+from streamsampler.reopening import begin_again, take_over
+from streamsampler.replacing import Ground, Replacement, alongside, answer_all, keep_answers
 from streamsampler.shedding import buffered, surplus
 from streamsampler.spans.columns import Bytes
 from streamsampler.spans.keys import check_keys
@@ -45,6 +57,7 @@ __all__ = [
     "Limits",
     "Outcome",
     "PastDecision",
+    "PolicyCounts",
     "Sampler",
 ]
 
@@ -55,30 +68,78 @@ class Sampler:
     """The engine over any number of partitions."""
 
     def __init__(
-        self, policies: PolicySet, store: BlockStore, limits: Limits | None = None
+        self,
+        policies: PolicySet | PolicySets,
+        store: BlockStore,
+        limits: Limits | None = None,
+        topic_partitions: int = 1,
     ) -> None:
         """Begin without partitions.
 
         Args:
-            policies: The set in force.
+            policies: The set in force, or the default with the tenants' own.
             store: Where blocks go; it stays its opener's.
             limits: How large things may get.
+            topic_partitions: How many partitions the input topic has, held here or not: each has
+                an equal share of what the policies allow the group.
 
         Raises:
-            PolicyError: The set cannot be compiled.
+            PolicyError: The policies cannot be compiled.
         """
         self._store = store
         self._limits = limits or Limits()
-        self._tenants = TenantNumbers()
+        self._ground = Ground(TenantNumbers(), Memory(), topic_partitions)
         self._partitions: dict[int, Partition] = {}
-        self._compile(policies)
+        self._replacement: Replacement | None = None
+        self._counts: dict[tuple[str, str], PolicyCounts] = {}
+        self._put_in_force(self._ground.compile(sets_of(policies)))
 
-    def _compile(self, policies: PolicySet) -> None:
-        compiled = compile_policies(policies, self._tenants)
-        self._policies = policies
-        self._matcher = Matcher(compiled, self._tenants)
-        self._scanner = Scanner(compiled.wanted)
-        self._judge = Judge(compiled, self._tenants, self._limits.max_record_bytes)
+    def _put_in_force(self, compiled: CompiledSets) -> None:
+        """Decide by these policies from now on, and ask of spans what they ask."""
+        self._compiled, self._replacement = compiled, None
+        self._judge = Judge(
+            compiled, self._ground.tenants, self._limits.max_record_bytes, self._counts
+        )
+        self._ask(compiled)
+        self._ground.learned.keep_only(compiled.compilation.owners)
+        keep_answers(self._partitions.values(), compiled)
+        policies = self._policies
+        for partition in self._partitions.values():
+            lengthen(partition.table, policies.decision_wait_ms)
+            partition.settings = fold_settings(policies, self._limits, partition.resumed_at)
+
+    def _ask(self, *compiled: CompiledSets) -> None:
+        """Ask of each span that comes in what all of these ask."""
+        predicates = {bit: one for each in compiled for bit, one in each.predicates.items()}
+        self._matcher = Matcher(predicates, self._policies.tenant, self._ground.tenants)
+        self._scanner = Scanner(
+            self._matcher.wanted,
+            scopes=self._matcher.reads_scopes,
+            events=self._matcher.reads_events,
+        )
+
+    @property
+    def _policies(self) -> PolicySet:
+        """The default set, whose waits hold for all."""
+        return self._compiled.sets.default
+
+    @property
+    def policies(self) -> PolicySets:
+        """The policies in force."""
+        return self._compiled.sets
+
+    @property
+    def replacing(self) -> bool:
+        """Whether other policies are to come into force, and buffered spans are read for them."""
+        return self._replacement is not None
+
+    def policy_counts(self) -> Mapping[tuple[str, str], PolicyCounts]:
+        """Tell what policies did, by the names of set and policy, since the engine began.
+
+        Returns:
+            The counts; those of policies that are no longer in force stay.
+        """
+        return self._counts
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -182,6 +243,7 @@ class Sampler:
                 "committed"
             )
         del self._partitions[partition]
+        self._ground.learned.forget(partition)
         if keep and held.table.live:
             held.shelf.put_open()
         elif keep:
@@ -300,24 +362,55 @@ class Sampler:
             self._judge.decide(partition, all_rows(partition.table), "shutdown", outcome)
         return outcome
 
-    def use(self, policies: PolicySet) -> None:
-        """Put another policy set into force, for all traces decided from now on.
+    def use(self, policies: PolicySet | PolicySets) -> bool:
+        """Let other policies come into force, for all traces decided from then on.
 
-        What is buffered is scanned again for what the new set reads. Deadlines that are set
-        stay; traces that begin or grow from now on follow the new waits.
+        If they ask of spans what nobody has asked yet, the buffered ones must be read again: by
+        `go_on`, between batches, and the policies in force decide until it is done. Deadlines that
+        are set stay; traces that begin or grow afterwards follow the new waits.
 
         Args:
-            policies: The set.
+            policies: The set, or the default with the tenants' own.
+
+        Returns:
+            Whether they are in force already.
 
         Raises:
-            PolicyError: It cannot be compiled; the old set stays in force.
+            PolicyError: They cannot be compiled; those in force stay.
             StoreError: The store cannot be read.
         """
-        self._compile(policies)
-        for partition in self._partitions.values():
-            lengthen(partition.table, policies.decision_wait_ms)
-            partition.settings = fold_settings(policies, self._limits, partition.resumed_at)
-            match_again(partition, self._read)
+        sets, held = sets_of(policies), self._partitions
+        if self._replacement:
+            self._replacement = None
+            self._ask(self._compiled)
+            keep_answers(held.values(), self._compiled)
+        compiled = alongside(self._ground, sets, self._compiled)
+        if compiled is None:
+            self._put_in_force(self._ground.compile(sets))
+            answer_all(held.values(), self._read)
+        elif compiled.predicates.keys() - self._compiled.predicates.keys():
+            self._ask(self._compiled, compiled)
+            live = {number: 0 for number, partition in held.items() if partition.table.live}
+            self._replacement = Replacement(compiled, live)
+            self._finish_replacing()
+        else:
+            self._put_in_force(compiled)
+        return not self.replacing
+
+    def go_on(self) -> None:
+        """Read one more block for policies that are to come into force; then they may be.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        if self._replacement:
+            number = next(iter(self._replacement.left))
+            self._replacement.go_on(self._partitions.get(number), number, self._read)
+            self._finish_replacing()
+
+    def _finish_replacing(self) -> None:
+        if self._replacement and not self._replacement.left:
+            self._put_in_force(self._replacement.compiled)
 
     def checkpoint(self, partition: int) -> Checkpoint:
         """Tell where a partition stands, for a commit.

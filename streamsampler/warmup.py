@@ -4,19 +4,37 @@ Numba compiles a kernel on its first call with given types, or reads it from its
 kernel is called once with the types of real traffic.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from streamsampler.policies import PolicySet
+from streamsampler.policies import PolicySet, load_policy_set
 from streamsampler.sampler import Limits, PastDecision, Sampler
 from streamsampler.spans.records import RecordBatch, join
 from streamsampler.store import BlockStore, StoreSettings
 
 _TRACES: Final = 1_500  # more than a new table has room for, so that growth is compiled too
 _LONG: Final = 10_000  # more than a new dictionary has room for
+_MORE: Final = """
+decision_wait: {wait_ms}ms
+tenant: {{key: "{tenant}", source: {source}}}
+policies:
+  - {{name: shapes, type: shape, shape: {{min_orphans: 3}}}}
+  - {{name: limited, type: rate_limiting, rate_limiting: {{spans_per_second: 1}}}}
+  - name: shared
+    type: composite
+    composite:
+      max_total_spans_per_second: 1
+      policy_order: [all]
+      composite_sub_policy: [{{name: all, type: always_sample}}]
+  - {{name: state, type: trace_state, trace_state: {{key: warm, values: [up]}}}}
+  - {{name: flagged, type: trace_flags}}
+  - name: events
+    type: ottl_condition
+    ottl_condition: {{spanevent: ['attributes["warm"] == "up" and name == "warm"']}}
+"""
+"""What a set may come to ask later, and what it takes to answer."""
 _SMALL: Final = StoreSettings(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
 
 
@@ -47,6 +65,12 @@ def _batch(time_ms: int, first_offset: int, values: list[bytes]) -> RecordBatch:
     )
 
 
+def _more(policies: PolicySet, wait_ms: int) -> PolicySet:
+    tenant = policies.tenant
+    text = _MORE.format(wait_ms=wait_ms, tenant=tenant.key, source=tenant.source)
+    return load_policy_set(text, "the warm-up")
+
+
 def compile_kernels(policies: PolicySet, folder: Path) -> None:
     """Call every kernel once.
 
@@ -68,7 +92,9 @@ def compile_kernels(policies: PolicySet, folder: Path) -> None:
         # The second record holds duplicates alone and is left out between the two others. One span
         # too many is buffered, so that some are given up.
         sampler.submit(_batch(0, 0, [one, one, long]))
-        sampler.use(replace(policies, decision_wait_ms=2 * wait_ms))
+        sampler.use(_more(policies, 2 * wait_ms))
+        while sampler.replacing:
+            sampler.go_on()
         sampler.submit(_batch(3 * wait_ms, 3, [_record(_TRACES + 1, 1, key, "b"), one]))
         sampler.committed(0, sampler.checkpoint(0))
         resumed = sampler.checkpoint(0)

@@ -346,6 +346,23 @@ class Shelf:
         for place in range(len(self._numbers) + 1):
             yield self._held(place)
 
+    def held_from(self, record: int) -> Held | None:
+        """Read the first block that undecided traces may need and whose records begin there.
+
+        Args:
+            record: The number of the first record, or a smaller one.
+
+        Returns:
+            The block, a full one or that being filled; None where there is none.
+
+        Raises:
+            StoreError: The block cannot be read.
+        """
+        place = int(np.searchsorted(self._firsts, record, "left"))
+        if place == len(self._numbers) and (record > self._open.first or not self._open.count):
+            return None
+        return self._held(place)
+
     def _held(self, place: int) -> Held:
         if place == len(self._numbers):
             body = np.concatenate([NOTHING, *self._open.parts])

@@ -30,12 +30,14 @@ DECISIONS = st.builds(
     first_offset=INT,
     policy_version=st.text(max_size=12),
     spans_out=st.binary(max_size=24),
+    grounds=TEXT,
+    dry_run=TEXT,
 )
 DECISION = Decision(
     partition=3, trace_id=bytes(range(16)), decision="sampled", policy="slow", trigger="complete",
     threshold="8", adjusted_count=2.0, spans=7, size_bytes=900, duration_ns=1_500_000,
     tenant="gold", error=True, decided_at_ms=123_456, first_offset=42, policy_version="abc",
-    spans_out=bytes(range(56)),
+    spans_out=bytes(range(56)), grounds="duration over 500 ms", dry_run="canary",
 )  # fmt: skip
 
 
@@ -52,6 +54,13 @@ def test_the_partition_and_the_id_are_those_of_the_record() -> None:
     )
 
 
+def test_a_decision_of_the_version_before_is_read() -> None:
+    older = msgpack.packb([2, *msgpack.unpackb(DECISION.pack())[1:-2]])
+    assert Decision.unpack(3, DECISION.trace_id, older) == DECISION._replace(
+        grounds=None, dry_run=None
+    )
+
+
 @pytest.mark.parametrize("size", range(len(DECISION.pack())))
 def test_a_decision_cut_short_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match=r".+"):
@@ -61,7 +70,7 @@ def test_a_decision_cut_short_is_refused(size: int) -> None:
 FIELDS = msgpack.unpackb(DECISION.pack())
 FOREIGN: dict[str, tuple[bytes, str]] = {
     "another version": (
-        msgpack.packb([1, *FIELDS[1:]]), "decision of version 1, 2 expected"),
+        msgpack.packb([1, *FIELDS[1:]]), "decision of version 1, 3 expected"),
     "a field short": (msgpack.packb(FIELDS[:-1]), "no decision"),
     "a field more": (msgpack.packb([*FIELDS, 0]), "no decision"),
     "a number": (msgpack.packb(5), "no decision"),
@@ -94,6 +103,8 @@ def test_a_line_says_it_in_json() -> None:
         "error": True,
         "decided_at_ms": 123_456,
         "policy_version": "abc",
+        "grounds": "duration over 500 ms",
+        "dry_run": "canary",
     }
 
 

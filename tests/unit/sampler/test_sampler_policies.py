@@ -131,6 +131,7 @@ def test_a_decision_says_what_it_rests_on(store: BlockStore) -> None:
         threshold="0", adjusted_count=1.0, spans=2, size_bytes=sum(map(len, values)),
         duration_ns=4 * MS, tenant="gold", error=True, decided_at_ms=1000, first_offset=0,
         policy_version=policies.version, spans_out=decision.spans_out,
+        grounds="status ERROR",
     )  # fmt: skip
 
 

@@ -88,6 +88,11 @@ class Engine:
         self.decisions |= {one.trace_id: one for one in outcome.decisions}
         self.emissions += outcome.emissions
 
+    def use(self, policies: PolicySet) -> None:
+        self.sampler.use(policies)
+        while self.sampler.replacing:
+            self.sampler.go_on()
+
     def finish(self) -> dict[bytes, Decision]:
         outcome = self.sampler.finish()
         self.decisions |= {one.trace_id: one for one in outcome.decisions}
@@ -111,7 +116,7 @@ def test_buffered_spans_are_read_again_for_what_the_new_set_reads(
     engine.submit(span(1, attributes={"a": "v"}), span(2, OTHER, **{place: {"b": "v"}}))  # type: ignore[arg-type]  # one of two names
     engine.submit(span(3, OTHER), span(4, attributes={"b": "w"}))
     new = on_key("b")
-    engine.sampler.use(new)
+    engine.use(new)
     decisions = engine.finish()
     assert {trace: one.decision for trace, one in decisions.items()} == {
         TRACE: "not_sampled", OTHER: "sampled",
@@ -133,7 +138,7 @@ def test_only_the_set_in_force_decides(
 ) -> None:
     engine = engine_of(store, first)
     engine.submit(span(1, status=2), span(2, attributes={"a": "v"}))
-    engine.sampler.use(then)
+    engine.use(then)
     engine.submit(span(3))
     assert engine.finish()[TRACE].decision == ("sampled" if sampled else "not_sampled")
 
@@ -141,7 +146,7 @@ def test_only_the_set_in_force_decides(
 def test_spans_that_come_after_a_new_set_count_too(store: BlockStore) -> None:
     engine = engine_of(store, on_key("a"))
     engine.submit(span(1))
-    engine.sampler.use(on_key("b"))
+    engine.use(on_key("b"))
     engine.submit(span(2, attributes={"b": "v"}))
     assert engine.finish()[TRACE].decision == "sampled"
 
@@ -150,7 +155,7 @@ def test_sets_may_follow_each_other(store: BlockStore) -> None:
     engine = engine_of(store, ALWAYS)
     engine.submit(span(1, attributes={"a": "v"}))
     for policies in (on_key("b"), ALWAYS, NEVER, on_key("c"), on_key("a")):
-        engine.sampler.use(policies)
+        engine.use(policies)
     assert engine.finish()[TRACE].decision == "sampled"
 
 
@@ -158,7 +163,7 @@ def test_decided_traces_stay_decided(store: BlockStore) -> None:
     engine = engine_of(store, NEVER)
     engine.submit(span(1))
     engine.advance(1000 + NEVER.decision_wait_ms)
-    engine.sampler.use(ALWAYS)
+    engine.use(ALWAYS)
     engine.submit(span(2, status=2), time_ms=2000 + NEVER.decision_wait_ms)
     assert engine.finish()[TRACE].decision == "not_sampled"
     assert engine.emissions == []
@@ -192,7 +197,7 @@ def test_the_tenant_is_read_anew(
     ]
     headers: list[Headers | None] = [[("tenant.id", b"i")], [("tenant.id", b"h")], None]
     engine.submit(*[values[one] for one in order], headers=[headers[one] for one in order])
-    engine.sampler.use(policy_set("type: always_sample", f", tenant: {tenant}"))
+    engine.use(policy_set("type: always_sample", f", tenant: {tenant}"))
     assert engine.finish()[TRACE].tenant == expected
 
 
@@ -203,7 +208,7 @@ def test_a_tenants_percentage_is_that_of_the_new_set(store: BlockStore) -> None:
     engine = engine_of(store, tenants("{silver: 0, gold: always}"))
     engine.submit(span(1, attributes={"tenant.id": "gold"}))
     engine.submit(span(1, OTHER, attributes={"tenant.id": "silver"}))
-    engine.sampler.use(tenants("{bronze: always, silver: always, gold: 0}"))
+    engine.use(tenants("{bronze: always, silver: always, gold: 0}"))
     decisions = engine.finish()
     assert {trace: (one.decision, one.tenant) for trace, one in decisions.items()} == {
         TRACE: ("not_sampled", "gold"), OTHER: ("sampled", "silver"),
@@ -219,7 +224,7 @@ def test_traces_that_begin_after_it_wait_as_the_new_set_says(
 ) -> None:
     engine = engine_of(store, NEVER)
     engine.submit(span(1))
-    engine.sampler.use(policy_set("type: always_sample", f", decision_wait: {wait_ms}ms"))
+    engine.use(policy_set("type: always_sample", f", decision_wait: {wait_ms}ms"))
     engine.submit(span(1, OTHER), time_ms=2000)
     engine.advance(min(2000 + wait_ms, 1000 + NEVER.decision_wait_ms) - 1)
     assert engine.decisions == {}
@@ -234,7 +239,7 @@ def test_traces_that_begin_after_it_wait_as_the_new_set_says(
 def test_a_trace_that_grows_waits_as_the_new_set_says(store: BlockStore) -> None:
     engine = engine_of(store, NEVER)
     engine.submit(span(1))
-    engine.sampler.use(policy_set("type: always_sample", ", decision_wait: 2s"))
+    engine.use(policy_set("type: always_sample", ", decision_wait: 2s"))
     engine.submit(span(2), time_ms=1500)
     engine.advance(2999)
     assert engine.decisions == {}
@@ -264,7 +269,7 @@ def test_a_duplicate_does_not_count(
     for record in records:
         engine.submit(record)
         if renewed:
-            engine.sampler.use(ERRORS)
+            engine.use(ERRORS)
     decision = engine.finish()[TRACE]
     assert (decision.decision, decision.tenant) == ("not_sampled", None)
 
@@ -284,7 +289,7 @@ def test_spans_of_a_forgotten_decision_do_not_count(store: BlockStore) -> None:
     engine.advance(6000)
     # It begins anew, without an error.
     engine.submit(span(2), time_ms=6000)
-    engine.sampler.use(policies)
+    engine.use(policies)
     decisions = engine.finish()
     assert decisions[TRACE].decision == decisions[OTHER].decision == "not_sampled"
 
@@ -332,7 +337,7 @@ def test_a_set_that_cannot_be_compiled_changes_nothing(store: BlockStore) -> Non
     engine = engine_of(store, on_key("a"))
     engine.submit(span(1, attributes={"a": "v"}))
     with pytest.raises(PolicyError):
-        engine.sampler.use(too_many)
+        engine.use(too_many)
     engine.submit(span(1, OTHER, attributes={"a": "v"}))
     decisions = engine.finish()
     assert {one.decision for one in decisions.values()} == {"sampled"}
@@ -356,6 +361,8 @@ def test_every_partition_gets_the_new_set(store: BlockStore) -> None:
     values = [span(1, bytes([n]) * 16, attributes={"b": "v"}) for n in (1, 2, 3)]
     sampler.submit(join([0, 1, 2], [0, 0, 0], [1000] * 3, [None] * 3, values, [None] * 3))
     sampler.use(on_key("b"))
+    while sampler.replacing:
+        sampler.go_on()
     assert [(one.partition, one.decision) for one in sampler.finish().decisions] == [
         (partition, "sampled") for partition in (0, 1, 2)
     ]
