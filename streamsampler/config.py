@@ -160,6 +160,18 @@ class Bounds(_Section):
     spans_out: Positive = 1_000_000
 
 
+class Policies(_Section):
+    """What to go by where the policies topic gives nothing.
+
+    Attributes:
+        without: What a worker does that finds no policy set at its start, neither on the topic nor
+            in `policies_file`. `wait` for one, not ready and taking nothing in; `keep_all` or
+            `drop_all` until there is one.
+    """
+
+    without: Literal["wait", "keep_all", "drop_all"] = "wait"
+
+
 class Http(_Section):
     """Where the worker tells of itself: /livez, /readyz, /status and /metrics.
 
@@ -197,7 +209,10 @@ class Settings(BaseSettings):
             others wrote after it.
         batch_records: The most records taken from Kafka at once.
         allowed_skew_ms: A record's timestamp counts as at most the wall clock plus this.
-        policies_file: The policy set to use while the policies topic holds none.
+        policies_file: The policy set to use while the policies topic holds none, or cannot be
+            read.
+        status_interval_ms: How often a worker says on the status topic how it stands; besides, at
+            each change.
         startup_timeout_ms: How long a broker may take to answer before the command gives up.
         stop_timeout_ms: How long a worker that was told to stop waits for brokers that do not
             answer, before it leaves without a commit; within the 30 s that Kubernetes gives.
@@ -227,6 +242,8 @@ class Settings(BaseSettings):
     store: Store = Store()
     limits: Bounds = Bounds()
     policies_file: Path | None = None
+    policies: Policies = Policies()
+    status_interval_ms: Positive = 5_000
     startup_timeout_ms: Positive = 15_000
     stop_timeout_ms: Positive = 20_000
     http: Http = Http()

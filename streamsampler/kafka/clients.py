@@ -21,6 +21,8 @@ Client = TypeVar("Client")
 _log = structlog.get_logger("streamsampler.kafka")
 
 QUIET_SECONDS: Final = 30.0
+STATUS_TIMEOUT_MS: Final = 15_000
+STATUS_QUEUE: Final = 100
 
 PRODUCER_DEFAULTS: Final[Mapping[str, str]] = {
     "client.id": "streamsampler",
@@ -134,6 +136,38 @@ def make_producer(settings: Settings) -> Producer:
         ConfigError: librdkafka refuses a property.
     """
     return _made(Producer, producer_properties(settings))
+
+
+def status_properties(settings: Settings) -> Properties:
+    """Join the properties of the producer of how a worker stands.
+
+    Args:
+        settings: Theirs go over the defaults, the writer's over theirs.
+
+    Returns:
+        librdkafka's properties. What is older than the next few records is not worth waiting for,
+        and little is queued while brokers are away.
+    """
+    return {
+        **producer_properties(settings),
+        "message.timeout.ms": str(max(STATUS_TIMEOUT_MS, settings.status_interval_ms)),
+        "queue.buffering.max.messages": str(STATUS_QUEUE),
+    }
+
+
+def make_status_producer(settings: Settings) -> Producer:
+    """Make the producer of how a worker stands.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The producer, which the caller closes.
+
+    Raises:
+        ConfigError: librdkafka refuses a property.
+    """
+    return _made(Producer, status_properties(settings))
 
 
 def make_transactional_producer(settings: Settings) -> Producer:

@@ -27,7 +27,6 @@ from streamsampler.kafka.records import Reading, read_messages, sift
 from streamsampler.kafka.reporting import Reporting, Watch
 from streamsampler.kafka.takeover import TakeOver
 from streamsampler.observe import Vitals
-from streamsampler.policies import PolicySet
 from streamsampler.sampler import Checkpoint, Outcome, Sampler
 from streamsampler.spans.formats import Translate
 from streamsampler.store import BlockStore, StoreError
@@ -35,6 +34,8 @@ from streamsampler.store import BlockStore, StoreError
 POLL_SECONDS: Final = 0.05
 MEND_MS: Final = 5_000
 """How long a store that failed is left alone before it is opened again."""
+SLICE_MS: Final = 50
+"""How long buffered spans are read for new policies before the next batch has its turn."""
 
 _log = structlog.get_logger("streamsampler.worker")
 
@@ -69,8 +70,7 @@ class Worker:
 
     Args:
         settings: The settings.
-        policies: The set in force.
-        sampler: The engine, which has that set and no partitions.
+        sampler: The engine, which has policies and no partitions.
         links: To Kafka and to the disk.
         clock: The time.
         watch: Who wants to see.
@@ -80,7 +80,6 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        policies: PolicySet,
         sampler: Sampler,
         links: Links,
         clock: Clock,
@@ -89,7 +88,6 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._topic = settings.topics.input
-        self._policies = policies
         self._sampler = sampler
         self._links = links
         self._consumer = links.consumer
@@ -175,7 +173,7 @@ class Worker:
             self._guarded(lambda: self._commit(self._held))
             self._guarded(self._make_room)
             self._reporting.show(
-                now_ms, self._policies.version, self._store_trouble, settled=self._settled
+                now_ms, self._sampler.policies.version, self._store_trouble, settled=self._settled
             )
 
     def _guarded(self, do: Callable[[], None]) -> None:
@@ -188,11 +186,21 @@ class Worker:
             self._stand_still(error)
 
     def _follow_policies(self) -> None:
+        """Take up what came on the policies topic; buffered spans are read for it in slices."""
         policies = self._links.policies.follow()
         if policies is not None:
-            self._policies = policies
-            _log.info("policy_set_in_force", version=policies.version)
-            self._sampler.use(policies)
+            _log.info("policy_set_taken_up", version=policies.version)
+            self._put_in_force(lambda: self._sampler.use(policies))
+        until_ms = self._clock.monotonic_ms() + SLICE_MS
+        while self._sampler.replacing and self._clock.monotonic_ms() < until_ms:
+            self._put_in_force(self._sampler.go_on)
+
+    def _put_in_force(self, go_on: Callable[[], object]) -> None:
+        before = self._sampler.policies.version
+        go_on()
+        if self._sampler.policies.version != before:
+            _log.info("policy_set_in_force", version=self._sampler.policies.version)
+            self._next_commit_ms = 0  # and with it, what is told of the policies
 
     def _take_batch(self) -> None:
         # While decisions are read back, that waits instead.
@@ -248,7 +256,7 @@ class Worker:
         now_ms = self._clock.monotonic_ms()
         if self._store_trouble and not self._mend_store(now_ms):
             return
-        self._take_over.step(now_ms, self._policies.decision_ttl_ms)
+        self._take_over.step(now_ms, self._sampler.policies.default.decision_ttl_ms)
 
     def _commit(self, partitions: Collection[int]) -> None:
         """Make what was done so far last.

@@ -85,7 +85,13 @@ class Reporting:
             self._standing(p, counts.get(p, _NOTHING), now_ms, stopped)
             for p in self._ownership.owned
         ]
-        self.vitals.show(policy_version, standings, settled=settled)
+        self.vitals.show(
+            policy_version,
+            standings,
+            settled=settled,
+            policy_versions=self._sampler.policies.versions,
+            policy_counts=self._sampler.policy_counts(),
+        )
         for partition, one in counts.items():
             if not one.conserved():
                 _log.error("conservation_broken", partition=partition, **asdict(one))

@@ -22,6 +22,11 @@ FEW_PARTITIONS: Final = 4
 DAY_MS: Final = 24 * 60 * 60 * 1000
 LARGE_RECORD_BYTES: Final = 2_097_152
 """A record at the Collector's limit of 1 MB fits, with a dead letter's headers on top."""
+SOON_COMPACTED: Final[Mapping[str, str]] = {
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+}
+"""Every worker writes its status every few seconds; what is not the last should go soon."""
 LOOK_SECONDS: Final = 0.05
 CLEANUP: Final = "cleanup.policy"
 RETENTION: Final = "retention.ms"
@@ -88,7 +93,7 @@ def plan_topics(
         TopicPlan(topics.policies, 1, latest_only),
         TopicPlan(topics.sketches, FEW_PARTITIONS, {**passing, **day}),
         TopicPlan(topics.tables, 1, latest_only),
-        TopicPlan(topics.status, 1, latest_only),
+        TopicPlan(topics.status, 1, {**latest_only, **SOON_COMPACTED}),
         TopicPlan(topics.dead_letters, FEW_PARTITIONS, {**passing, **week, **large}),
     )
 

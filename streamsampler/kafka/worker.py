@@ -26,10 +26,13 @@ from streamsampler.kafka.clients import (
 )
 from streamsampler.kafka.clock import Clock
 from streamsampler.kafka.errors import FailStopError, RestartError
+from streamsampler.kafka.first_policies import wait_for_policies
 from streamsampler.kafka.loop import Links, Worker
 from streamsampler.kafka.outbox import OrderedOutbox, Outbox, TransactionalOutbox
-from streamsampler.kafka.policy_topic import PolicyTopic, read_policies_file
-from streamsampler.kafka.reporting import REMINDER_MS, Watch
+from streamsampler.kafka.policy_in_force import Refusal
+from streamsampler.kafka.policy_topic import PolicyTopic
+from streamsampler.kafka.reporting import Watch
+from streamsampler.kafka.status import open_status
 from streamsampler.kafka.topics import check_topics
 from streamsampler.kafka.transactions import Transactions
 from streamsampler.observe import AddressError, HealthServer, Vitals
@@ -43,7 +46,6 @@ from streamsampler.warmup import compile_kernels
 __all__ = ["Watch", "run_worker"]
 
 OTLP_PROTO: Final = "otlp_proto"
-WAIT_SECONDS: Final = 0.2
 RESTART_SECONDS: Final = 1.0
 MOST_RESTARTS: Final = 5
 WITHIN_SECONDS: Final = 120.0
@@ -158,21 +160,33 @@ class Session:
             existing = topic_partitions(settings, admin)
             check_topics(settings.topics, existing)
             _log_start(settings)
+            status = opened.enter_context(open_status(settings, existing, self.clock))
+            status.tell(self.clock.monotonic_ms(), self.vitals.read(), ())
+            partitions = existing[settings.topics.policies]
             topic = opened.enter_context(
-                closing(PolicyTopic(settings, admin, existing[settings.topics.policies]))
+                closing(PolicyTopic(settings, admin, partitions, self._refused))
             )
-            policies = _wait_for_policies(settings, topic, self.stop)
+            opened.enter_context(
+                self.vitals.heard_by(
+                    lambda shown: status.tell(self.clock.monotonic_ms(), shown, topic.refused)
+                )
+            )
+            policies = wait_for_policies(settings, topic, self.stop, self._waits)
             if policies is None:
                 return
-            _compile(policies)
+            _compile(policies.default)
             outbox = opened.enter_context(_open_outbox(settings, self.stop))
             store = opened.enter_context(_open_store(settings, admin))
-            sampler = Sampler(policies, store, _limits(settings))
+            sampler = Sampler(policies, store, _limits(settings), existing[settings.topics.input])
             consumer = make_group_consumer(settings)
             links = Links(consumer, admin, outbox, topic, store, self.translate)
-            Worker(settings, policies, sampler, links, self.clock, self.watch, self.vitals).run(
-                self.stop
-            )
+            Worker(settings, sampler, links, self.clock, self.watch, self.vitals).run(self.stop)
+
+    def _refused(self, refusal: Refusal) -> None:
+        self.vitals.policy_set_refused(refusal.kind)
+
+    def _waits(self, reason: str) -> None:
+        self.vitals.waits(reason, self.clock.monotonic_ms())
 
 
 def _log_start(settings: Settings) -> None:
@@ -210,38 +224,6 @@ def find_translation(name: str) -> Translate | None:
     if name not in FORMATS:
         raise ConfigError(f"input.format {no_such_key(name, FORMATS)}.")
     return FORMATS[name]
-
-
-def _wait_for_policies(
-    settings: Settings, topic: PolicyTopic, stop: Callable[[], bool]
-) -> PolicySet | None:
-    """The set to begin with; without one, everything would have to be kept or dropped.
-
-    Returns:
-        The topic's, else the file's; None where the worker was told to stop before there was one.
-    """
-    if topic.policies is None and settings.policies_file is not None:
-        policies = read_policies_file(settings.policies_file)
-        _log.info(
-            "policy_set_in_force", version=policies.version, source=str(settings.policies_file)
-        )
-        return policies
-    next_reminder = 0.0
-    while topic.policies is None:
-        if stop():
-            return None
-        if time.monotonic() >= next_reminder:
-            next_reminder = time.monotonic() + REMINDER_MS / 1000
-            _log.warning(
-                "waiting_for_policies",
-                topic=settings.topics.policies,
-                mend="publish a set with `streamsampler policy apply`, or set policies_file",
-            )
-        topic.follow(WAIT_SECONDS)
-    _log.info(
-        "policy_set_in_force", version=topic.policies.version, source=settings.topics.policies
-    )
-    return topic.policies
 
 
 @contextmanager

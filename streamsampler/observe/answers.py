@@ -99,6 +99,7 @@ def _document(standing: WorkerStanding, dead: str) -> bytes:
         "version": standing.version,
         "guarantee": standing.guarantee,
         "policy_version": standing.policy_version,
+        "policy_versions": dict(standing.policy_versions),
         "alive": not dead,
         "ready": not reasons,
         "reasons": reasons,

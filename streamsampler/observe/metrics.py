@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from streamsampler.observe.standing import STATES, PartitionStanding, WorkerStanding
 from streamsampler.observe.totals import Totals
+from streamsampler.outcome import PolicyCounts
 
 PREFIX: Final = "streamsampler_"
 _MS_PER_SECOND: Final = 1_000
@@ -33,6 +34,21 @@ class Total:
     name: str
     meaning: str
     read: Callable[[Totals], int]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTotal:
+    """A counter of each policy.
+
+    Attributes:
+        name: Without prefix and `_total`.
+        meaning: A sentence.
+        read: Its value.
+    """
+
+    name: str
+    meaning: str
+    read: Callable[[PolicyCounts], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +226,35 @@ PARTITION_GAUGES: Final = (
     ),
 )
 
+POLICY_TOTALS: Final = (
+    PolicyTotal(
+        "policy_decisions",
+        "Traces whose verdict names the policy: it sampled or dropped them.",
+        lambda counts: counts.named,
+    ),
+    PolicyTotal(
+        "policy_votes",
+        "Traces that the policy would have sampled or dropped by itself; of those that it was "
+        "asked about.",
+        lambda counts: counts.votes,
+    ),
+    PolicyTotal(
+        "policy_failures",
+        "Traces that the policy could not evaluate, and was skipped for.",
+        lambda counts: counts.failures,
+    ),
+    PolicyTotal(
+        "policy_dry_run_changes",
+        "Verdicts that the policy would have made others, were it not in dry run.",
+        lambda counts: counts.dry,
+    ),
+)
+"""Of each policy, by the names of its set and its own. They are counted when decided, not when
+committed: what an aborted transaction undoes is counted twice."""
+
+SET_KINDS: Final = ("default", "tenant")
+"""Whose a policy set may be; tenants are not told apart, as there may be many."""
+
 COMMIT_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The buckets of commit durations; the usual interval between commits is half a second."""
 
@@ -239,6 +284,15 @@ class Metrics:
         )
         self._committed = transactions.labels("committed")
         self._aborted = transactions.labels("aborted")
+        self._refused = Counter(
+            f"{PREFIX}policy_sets_refused_total",
+            "Policy sets that were read and refused, by whose they were; the log says why. "
+            "Those that the topic still has are read again at each start.",
+            ["set"],
+            registry=self.registry,
+        )
+        for kind in SET_KINDS:
+            self._refused.labels(kind)
         self._restarts = Counter(
             f"{PREFIX}worker_restarts_total",
             "How often the worker was started anew after a failure.",
@@ -259,6 +313,14 @@ class Metrics:
     def aborted(self) -> None:
         """Count a transaction that was aborted."""
         self._aborted.inc()
+
+    def policy_set_refused(self, kind: str) -> None:
+        """Count a policy set that was refused.
+
+        Args:
+            kind: One of `SET_KINDS`.
+        """
+        self._refused.labels(kind).inc()
 
     def restarted(self, times: int) -> None:
         """Count starts after a failure.
@@ -294,6 +356,7 @@ class _Standings(Collector):
     def collect(self) -> Iterator[Metric]:
         standing = self._read()
         yield from _of_worker(standing)
+        yield from _of_policies(standing.policy_counts)
         yield from _of_totals(standing.totals)
         yield from _of_partitions(standing.partitions)
 
@@ -309,9 +372,30 @@ def _of_worker(standing: WorkerStanding) -> Iterator[Metric]:
             "policy_version": standing.policy_version or "",
         },
     )
+    yield InfoMetricFamily(
+        f"{PREFIX}policy_set",
+        "The versions of the policy sets in force, all together and the default's.",
+        {
+            "version": standing.policy_version or "",
+            "default_version": standing.policy_versions.get("default", ""),
+        },
+    )
+    yield GaugeMetricFamily(
+        f"{PREFIX}policy_sets",
+        "How many policy sets are in force: the default and those of tenants who have their own.",
+        len(standing.policy_versions),
+    )
     yield GaugeMetricFamily(
         f"{PREFIX}ready", "1 where the worker is ready; /readyz says why not.", standing.ready
     )
+
+
+def _of_policies(counts: Mapping[tuple[str, str], PolicyCounts]) -> Iterator[Metric]:
+    for total in POLICY_TOTALS:
+        family = CounterMetricFamily(PREFIX + total.name, total.meaning, labels=["set", "policy"])
+        for named, one in counts.items():
+            family.add_metric(list(named), total.read(one))
+        yield family
 
 
 def _of_totals(totals: Totals) -> Iterator[Metric]:

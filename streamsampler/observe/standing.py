@@ -1,11 +1,11 @@
 """How a worker stands: plain data, and the questions that it answers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from streamsampler.observe.totals import Totals
-from streamsampler.outcome import Counts
+from streamsampler.outcome import Counts, PolicyCounts
 
 ASSIGNED: Final = "assigned"
 RECOVERING: Final = "recovering"
@@ -75,11 +75,16 @@ class WorkerStanding:
         worker: Its name.
         version: Of streamsampler.
         guarantee: "exactly_once" or "at_least_once".
-        policy_version: Of the policy set in force; None while there is none.
+        policy_version: Of the policy sets in force, all together; None while there are none.
         settled: Whether the group has told which partitions are the worker's, be it none.
         partitions: Those that it owns, by number.
         totals: What it has counted and committed in its life.
         last_turn_ms: When its loop last turned, on the clock of `liveness`.
+        policy_versions: Of each policy set in force by its name, "default" first.
+        waiting: Why there are no policy sets, a sentence without its period; empty where that is
+            not known.
+        policy_counts: What each policy did since the worker's engine was made, by the names of
+            set and policy.
     """
 
     worker: str
@@ -90,11 +95,16 @@ class WorkerStanding:
     partitions: tuple[PartitionStanding, ...]
     totals: Totals
     last_turn_ms: int
+    policy_versions: Mapping[str, str] = field(default_factory=dict)
+    waiting: str = ""
+    policy_counts: Mapping[tuple[str, str], PolicyCounts] = field(default_factory=dict)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it is not ready, a sentence each; empty where it is."""
-        return readiness(self.policy_version, self.partitions, settled=self.settled)
+        return readiness(
+            self.policy_version, self.partitions, settled=self.settled, waiting=self.waiting
+        )
 
     @property
     def ready(self) -> bool:
@@ -103,7 +113,11 @@ class WorkerStanding:
 
 
 def readiness(
-    policy_version: str | None, partitions: Sequence[PartitionStanding], *, settled: bool
+    policy_version: str | None,
+    partitions: Sequence[PartitionStanding],
+    *,
+    settled: bool,
+    waiting: str = "",
 ) -> tuple[str, ...]:
     """Tell what keeps a worker from being ready.
 
@@ -114,13 +128,14 @@ def readiness(
         policy_version: Of the set in force; None where there is none.
         partitions: Those that the worker owns.
         settled: Whether the group has told which they are.
+        waiting: Why there is no set in force, without a period; empty: not known.
 
     Returns:
         A sentence for each reason, without its period; empty: it is ready.
     """
     reasons = []
     if policy_version is None:
-        reasons.append("no policy set is in force")
+        reasons.append("no policy set is in force" + (f": {waiting}" if waiting else ""))
     if not settled:
         reasons.append("the group has not told yet which partitions are this worker's")
     for one in partitions:

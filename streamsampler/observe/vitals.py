@@ -1,15 +1,20 @@
 """What a worker's loop tells of itself, and what is shown of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from streamsampler.observe.metrics import Metrics
 from streamsampler.observe.standing import PartitionStanding, WorkerStanding
 from streamsampler.observe.totals import RunningTotals
-from streamsampler.outcome import Counts
+from streamsampler.outcome import Counts, PolicyCounts
 
 EXACTLY_ONCE: Final = "exactly_once"
+
+
+def _ignore(_: WorkerStanding) -> None:
+    pass
 
 
 class Vitals:
@@ -44,6 +49,20 @@ class Vitals:
             last_turn_ms=now_ms,
         )
         self.metrics = Metrics(self.read)
+        self._listener: Callable[[WorkerStanding], None] = _ignore
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[WorkerStanding], None]) -> Iterator[None]:
+        """Let someone hear, in the loop's thread, how the worker stands whenever that is shown.
+
+        Args:
+            listener: Called quickly, for as long as the context lasts.
+        """
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = _ignore
 
     def read(self) -> WorkerStanding:
         """Tell how the worker stands: what was shown last, and when its loop last turned."""
@@ -57,23 +76,58 @@ class Vitals:
         """
         self._last_turn_ms = now_ms
 
+    def waits(self, reason: str, now_ms: int) -> None:
+        """Note that there are no policies to begin with, and that the worker lives all the same.
+
+        Args:
+            reason: Why there are none, a sentence without its period.
+            now_ms: The clock.
+        """
+        self.turned(now_ms)
+        self._standing = replace(self._standing, waiting=reason)
+        self._listener(self._standing)
+
+    def policy_set_refused(self, kind: Literal["default", "tenant"]) -> None:
+        """Count a policy set that was read and refused.
+
+        Args:
+            kind: Whose it was.
+        """
+        self.metrics.policy_set_refused(kind)
+
     def show(
-        self, policy_version: str | None, partitions: Iterable[PartitionStanding], *, settled: bool
+        self,
+        policy_version: str | None,
+        partitions: Iterable[PartitionStanding],
+        *,
+        settled: bool,
+        policy_versions: Mapping[str, str] | None = None,
+        policy_counts: Mapping[tuple[str, str], PolicyCounts] | None = None,
     ) -> None:
         """Show how the worker stands; at every commit interval, and when partitions come or go.
 
         Args:
-            policy_version: Of the set in force; None where there is none.
+            policy_version: Of the sets in force; None where there are none.
             partitions: All that the worker owns now.
             settled: Whether the group has told which they are, be it none.
+            policy_versions: Of each set in force by its name; None: as they were shown last.
+            policy_counts: What each policy did, by the names of set and policy; None: likewise.
         """
+        before = self._standing
         self._standing = replace(
-            self._standing,
+            before,
             policy_version=policy_version,
+            policy_versions=(
+                before.policy_versions if policy_versions is None else dict(policy_versions)
+            ),
+            policy_counts=(
+                before.policy_counts if policy_counts is None else _copied(policy_counts)
+            ),
             settled=settled,
             partitions=tuple(sorted(partitions, key=lambda one: one.partition)),
             totals=self._totals.now(),
         )
+        self._listener(self._standing)
 
     def committed(self, counts: Mapping[int, Counts], seconds: float | None) -> None:
         """Note that a commit is through.
@@ -111,3 +165,10 @@ class Vitals:
         self.metrics.restarted(times)
         self._totals.all_left()
         self.show(self._standing.policy_version, (), settled=False)
+
+
+def _copied(
+    counts: Mapping[tuple[str, str], PolicyCounts],
+) -> dict[tuple[str, str], PolicyCounts]:
+    """As they are now: the page is served while the engine counts on."""
+    return {named: replace(one) for named, one in counts.items()}

@@ -119,6 +119,14 @@ def test_what_is_set_for_another_program_is_passed_over(
             MINIMAL + "log: {level: loud}\n",
             '{file}:2:7: log.level is "loud": expected debug, info, warning or error.',
         ),
+        (
+            MINIMAL + "policies: {without: nothing}\n",
+            '{file}:2:12: policies.without is "nothing": expected wait, keep_all or drop_all.',
+        ),
+        (
+            MINIMAL + "status_interval_ms: 0\n",
+            "{file}:2:1: status_interval_ms is 0: expected a whole number of at least 1.",
+        ),
         (MINIMAL + "log: loud\n", '{file}:2:1: log is "loud": expected a mapping.'),
         (
             MINIMAL + "topics: {output: otlp_spans}\n",

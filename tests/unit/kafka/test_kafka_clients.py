@@ -8,8 +8,10 @@ from streamsampler.kafka.clients import (
     group_properties,
     make_group_consumer,
     make_producer,
+    make_status_producer,
     producer_properties,
     reader_properties,
+    status_properties,
     transactional_properties,
 )
 
@@ -43,6 +45,14 @@ def test_the_guarantee_stands_above_them() -> None:
     assert producer_properties(given)["enable.idempotence"] == "true"
 
 
+def test_what_a_worker_says_of_itself_is_not_waited_for_long() -> None:
+    made = status_properties(settings(message_timeout_ms="120000"))
+    assert made["enable.idempotence"] == "true"
+    assert "transactional.id" not in made
+    assert int(made["message.timeout.ms"]) == 15_000
+    assert int(made["queue.buffering.max.messages"]) == 100
+
+
 def test_the_classic_protocol_rebalances_incrementally() -> None:
     made = group_properties(settings())
     assert made["group.protocol"] == "classic"
@@ -66,6 +76,7 @@ def test_librdkafka_takes_them(protocol: str) -> None:
     given = settings(protocol)
     make_group_consumer(given).close()
     make_producer(given).close()
+    make_status_producer(given).close()
 
 
 @pytest.mark.parametrize(

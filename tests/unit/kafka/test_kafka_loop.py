@@ -20,13 +20,14 @@ from streamsampler.config import Settings
 from streamsampler.kafka import takeover
 from streamsampler.kafka.clock import Clock
 from streamsampler.kafka.errors import FailStopError, NotYetError, RestartError, RollBackError
-from streamsampler.kafka.loop import MEND_MS, Links, Worker
+from streamsampler.kafka.loop import MEND_MS, SLICE_MS, Links, Worker
 from streamsampler.kafka.offsets import Start
 from streamsampler.kafka.readback import Found
 from streamsampler.kafka.reporting import Watch
 from streamsampler.observe import Vitals
-from streamsampler.policies import PolicySet, load_policy_set
-from streamsampler.sampler import Checkpoint, Counts, Outcome, PastDecision
+from streamsampler.policies import load_policy_set
+from streamsampler.policies.sets import PolicySets
+from streamsampler.sampler import Checkpoint, Counts, Outcome, PastDecision, PolicyCounts
 from streamsampler.spans.records import RecordBatch
 from streamsampler.store import StoreError
 
@@ -106,6 +107,10 @@ class Engine:
         self.held: dict[int, Checkpoint] = {}
         self.in_store: dict[int, int] = {}
         self.keyless = 0
+        self.policies = PolicySets(POLICIES)
+        self.coming: PolicySets | None = None
+        self.needed = self.slices = 0
+        self.tick: Callable[[], None] = lambda: None
         self.raises: dict[int, list[Exception]] = {}
         self.spans = 0
 
@@ -144,8 +149,24 @@ class Engine:
         self.journal.append(("advance", partition, stream_time_ms))
         return Outcome([], [], [])
 
-    def use(self, policies: PolicySet) -> None:
+    def use(self, policies: PolicySets) -> None:
         self.journal.append(("use", policies.version))
+        self.coming = policies
+        self.slices = self.needed
+
+    @property
+    def replacing(self) -> bool:
+        return self.coming is not None
+
+    def policy_counts(self) -> dict[tuple[str, str], PolicyCounts]:
+        return {}
+
+    def go_on(self) -> None:
+        self.tick()
+        self.slices -= 1
+        if self.coming and self.slices <= 0:
+            self.policies, self.coming = self.coming, None
+            self.journal.append(("in force", self.policies.version))
 
     def checkpoint(self, partition: int) -> Checkpoint:
         return self.held[partition]
@@ -214,9 +235,9 @@ class Following:
     """Stands for the policies topic."""
 
     def __init__(self) -> None:
-        self.coming: list[PolicySet] = []
+        self.coming: list[PolicySets] = []
 
-    def follow(self) -> PolicySet | None:
+    def follow(self) -> PolicySets | None:
         return self.coming.pop(0) if self.coming else None
 
 
@@ -277,7 +298,6 @@ class Scene:
         engine: Any = self.engine
         self.worker = Worker(
             SETTINGS,
-            POLICIES,
             engine,
             Links(*links),
             Clock(lambda: self.now_ms, lambda: self.now_ms),
@@ -832,12 +852,32 @@ def test_a_partition_that_left_does_not_move_on(scene: Scene) -> None:
 
 
 def test_another_policy_set_takes_effect_between_two_batches(scene: Scene) -> None:
-    publish = scene.then(lambda: scene.following.coming.append(OTHER))
+    publish = scene.then(lambda: scene.following.coming.append(PolicySets(OTHER)))
     scene.play(assign(0), bring(record(0, 0)), publish, bring(record(0, 1)))
     assert scene.of("submit", "use") == [
         ("submit", [0]),
         ("use", OTHER.version),
         ("submit", [1]),
+    ]
+
+
+def test_batches_have_their_turn_while_buffered_spans_are_read_for_another_set(
+    scene: Scene,
+) -> None:
+    def tick() -> None:
+        scene.now_ms += SLICE_MS // 2
+
+    scene.engine.tick, scene.engine.needed = tick, 5
+    publish = scene.then(lambda: scene.following.coming.append(PolicySets(OTHER)))
+    scene.play(assign(0), publish, *(bring(record(0, offset)) for offset in range(5)))
+    assert scene.of("submit", "use", "in force") == [
+        ("use", OTHER.version),
+        ("submit", [0]),
+        ("submit", [1]),
+        ("in force", OTHER.version),
+        ("submit", [2]),
+        ("submit", [3]),
+        ("submit", [4]),
     ]
 
 

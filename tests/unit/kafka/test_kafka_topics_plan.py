@@ -29,6 +29,11 @@ def test_each_topic_is_planned(name: str, partitions: int, cleanup: str) -> None
     assert PLANS[name].config["cleanup.policy"] == cleanup
 
 
+def test_what_workers_said_before_is_compacted_soon() -> None:
+    # A worker says every few seconds how it stands; by default a segment is open for a week.
+    assert int(PLANS[TOPICS.status].config["segment.ms"]) <= 600_000
+
+
 def test_every_topic_of_the_settings_has_a_plan() -> None:
     assert set(PLANS) == set(TOPICS.model_dump().values())
 

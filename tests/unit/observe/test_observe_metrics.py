@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from streamsampler.observe.metrics import PARTITION_GAUGES, SPLIT_TOTALS, TOTALS
 from streamsampler.observe.standing import PartitionStanding
 from streamsampler.observe.vitals import Vitals
-from streamsampler.outcome import Counts
+from streamsampler.outcome import Counts, PolicyCounts
 
 COUNTS = Counts(
     records=70,
@@ -68,7 +68,8 @@ NINTH = replace(
 def vitals() -> Vitals:
     told = Vitals("pod-1", "0.1.0", "exactly_once", now_ms=0)
     told.committed({4: COUNTS, 9: COUNTS}, 0.03)
-    told.show("v7", [NINTH, FOURTH], settled=True)
+    versions = {"default": "v5", "acme": "v6"}
+    told.show("v7", [NINTH, FOURTH], settled=True, policy_versions=versions)
     return told
 
 
@@ -123,6 +124,9 @@ def test_every_fate_of_a_span_has_its_total(vitals: Vitals) -> None:
         ("spans_unaccounted", {("4",): 0, ("9",): 0}),
         ("worker_restarts_total", {(): 0}),
         ("ready", {(): 0}),
+        ("policy_sets", {(): 2}),
+        ("policy_set_info", {("v5", "v7"): 1}),
+        ("policy_sets_refused_total", {("default",): 0, ("tenant",): 0}),
     ],
 )
 def test_metrics_say_what_was_shown(
@@ -162,6 +166,19 @@ def test_a_partition_is_in_one_state(vitals: Vitals) -> None:
 
 def test_the_worker_says_what_it_runs(vitals: Vitals) -> None:
     assert samples(vitals, "worker_info") == {("exactly_once", "v7", "0.1.0", "pod-1"): 1}
+
+
+def test_refused_policy_sets_are_counted_by_whose_they_were(vitals: Vitals) -> None:
+    vitals.policy_set_refused("default")
+    vitals.policy_set_refused("tenant")
+    vitals.policy_set_refused("tenant")
+    assert samples(vitals, "policy_sets_refused_total") == {("default",): 1, ("tenant",): 2}
+
+
+def test_a_worker_without_policies_has_no_sets() -> None:
+    vitals = Vitals("w", "1", "exactly_once", now_ms=0)
+    assert samples(vitals, "policy_sets") == {(): 0}
+    assert samples(vitals, "policy_set_info") == {("", ""): 1}
 
 
 def test_a_worker_that_is_ready_says_so(vitals: Vitals) -> None:
@@ -217,11 +234,11 @@ def test_labels_are_partitions_and_words_of_a_list(vitals: Vitals) -> None:
     labels = {
         label
         for name, family in families(vitals).items()
-        if name != "streamsampler_worker_info"
+        if name not in {"streamsampler_worker_info", "streamsampler_policy_set_info"}
         for sample in family.samples
         for label in sample.labels
     }
-    assert labels == {"partition", "state", "fate", "decision", "verdict", "result", "le"}
+    assert labels == {"partition", "state", "fate", "decision", "verdict", "result", "set", "le"}
 
 
 @pytest.mark.parametrize("name", [one.name for one in fields(Counts)])
@@ -242,3 +259,22 @@ def test_a_client_that_takes_openmetrics_gets_it(vitals: Vitals) -> None:
     assert kinds["streamsampler_spans"] == "counter"
     assert kinds["streamsampler_commit_duration_seconds"] == "histogram"
     assert kinds["streamsampler_worker"] == "info"
+
+
+def test_each_policy_has_counters_of_its_own() -> None:
+    vitals = Vitals("pod-1", "1.0.0", "exactly_once", 0)
+    told = {("default", "slow"): PolicyCounts(1, 2, 3, 4), ("acme", "slow"): PolicyCounts(named=9)}
+    vitals.show("v7", [], settled=True, policy_counts=told)
+    told["default", "slow"].named += 5  # the engine counts on while the page is read
+    _, text = vitals.metrics.exposition("")
+    found = {
+        (sample.name, sample.labels["set"], sample.labels["policy"]): sample.value
+        for family in parse_text(text.decode())
+        for sample in family.samples
+        if sample.name.startswith("streamsampler_policy_") and "policy" in sample.labels
+    }
+    names = ("decisions", "votes", "failures", "dry_run_changes")
+    assert [found[f"streamsampler_policy_{name}_total", "default", "slow"] for name in names] == [
+        1, 2, 3, 4,
+    ]  # fmt: skip
+    assert found["streamsampler_policy_decisions_total", "acme", "slow"] == 9

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from streamsampler.observe import PartitionStanding, Vitals
+from streamsampler.observe import PartitionStanding, Vitals, WorkerStanding
 from streamsampler.outcome import Counts
 
 
@@ -78,3 +78,43 @@ def test_a_worker_made_anew_owns_nothing_and_goes_on_counting(vitals: Vitals) ->
     vitals.committed({0: Counts(records=1)}, 0.01)
     vitals.show("v1", [live(0)], settled=True)
     assert vitals.read().totals.counts.records == 4
+
+
+def test_whoever_waits_for_policies_lives_and_says_why_it_is_not_ready(vitals: Vitals) -> None:
+    vitals.waits("the topic has none", 7_000)
+    assert vitals.read().last_turn_ms == 7_000
+    assert vitals.read().reasons[0] == "no policy set is in force: the topic has none"
+    vitals.show("v1", [], settled=True)
+    assert vitals.read().ready
+
+
+def test_the_versions_of_the_sets_stay_until_others_are_shown(vitals: Vitals) -> None:
+    vitals.show("v1", [], settled=True, policy_versions={"default": "v1"})
+    vitals.show("v1", [], settled=True)
+    assert vitals.read().policy_versions == {"default": "v1"}
+    vitals.show("v2", [], settled=True, policy_versions={"default": "v1", "acme": "v3"})
+    assert vitals.read().policy_versions == {"default": "v1", "acme": "v3"}
+
+
+def test_a_listener_hears_all_that_is_shown_while_it_listens(vitals: Vitals) -> None:
+    heard: list[WorkerStanding] = []
+    vitals.show("v0", [], settled=True)
+    with vitals.heard_by(heard.append):
+        vitals.waits("there is none", 2_000)
+        vitals.show("v1", [live(3)], settled=True)
+    vitals.show("v2", [], settled=True)
+    assert [one.policy_version for one in heard] == ["v0", "v1"]
+    assert [one.partition for one in heard[1].partitions] == [3]
+
+
+def test_a_listener_is_let_go_when_the_worker_fails(vitals: Vitals) -> None:
+    heard: list[WorkerStanding] = []
+
+    def fail() -> None:
+        with vitals.heard_by(heard.append):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    vitals.show("v1", [], settled=True)
+    assert heard == []
