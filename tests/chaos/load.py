@@ -7,7 +7,7 @@ to stream time by the wall clock is small against them: verdicts do not depend o
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from random import Random
@@ -96,6 +96,16 @@ def shaped(policies: PolicySet, pace: Pace, seed: int, **shape: Any) -> TrafficS
     return settings
 
 
+def _expected(trace: Trace, policies: PolicySet) -> Expected:
+    verdict = judge(trace, policies)
+    return Expected(
+        verdict.decision,
+        verdict.policy,
+        b"".join(sorted(verdict.span_ids)),
+        verdict.on_time + verdict.late,
+    )
+
+
 class Load:
     """Writes traffic in a thread, from `start` to `finish`.
 
@@ -106,6 +116,7 @@ class Load:
         policies: To judge by.
         shape: The traffic.
         pace: How fast.
+        others: Sets that may come into force meanwhile, to judge by as well; with the same waits.
     """
 
     def __init__(
@@ -116,8 +127,10 @@ class Load:
         policies: PolicySet,
         shape: TrafficSettings,
         pace: Pace,
+        others: Sequence[PolicySet] = (),
     ) -> None:
         self.expected: dict[bytes, Expected] = {}
+        self.by_version: dict[str, dict[bytes, Expected]] = {one.version: {} for one in others}
         self.written = TopicWrite()
         self.copied_spans = 0
         self.copied_kept_spans = 0
@@ -125,6 +138,7 @@ class Load:
         self._config = {"bootstrap.servers": bootstrap, **PRODUCER}
         self._topic, self._partitions = topic, partitions
         self._policies, self._shape, self._pace = policies, shape, pace
+        self._others = others
         self._made: dict[bytes, tuple[Expected, int]] = {}
         self._unfinished: dict[bytes, int] = {}
         self._newest_ms = shape.start_ms
@@ -167,14 +181,9 @@ class Load:
             self._error = error
 
     def _judge(self, trace: Trace) -> None:
-        verdict = judge(trace, self._policies)
-        expected = Expected(
-            verdict.decision,
-            verdict.policy,
-            b"".join(sorted(verdict.span_ids)),
-            verdict.on_time + verdict.late,
-        )
-        self._made[trace.trace_id] = expected, trace.records
+        self._made[trace.trace_id] = _expected(trace, self._policies), trace.records
+        for policies in self._others:
+            self.by_version[policies.version][trace.trace_id] = _expected(trace, policies)
 
     def _whole(self, stream: Iterable[GeneratedRecord]) -> Iterator[GeneratedRecord]:
         """Ends between traces: once it is time to finish, only begun ones go on."""

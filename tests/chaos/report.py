@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
@@ -36,6 +36,7 @@ class Report:
         aborted_records: What only a reader of uncommitted records sees, output and decisions.
         aborted_transactions: How often a worker said that it aborted one.
         problems: The first of what is wrong, a sentence each.
+        versions: How many decisions each policy set has made, by its version.
     """
 
     scenario: str
@@ -55,6 +56,7 @@ class Report:
     aborted_records: int = 0
     aborted_transactions: int = 0
     problems: list[str] = field(default_factory=list)
+    versions: Counter[str] = field(default_factory=Counter)
 
     @property
     def clean(self) -> bool:
@@ -99,12 +101,24 @@ class Truth:
             at least: of them, too, nothing may come out twice or be decided twice.
         verdicts_hold: Whether decisions must be the oracle's; else each trace must have come out
             whole or not at all, as it was decided.
+        by_version: What must become of each trace that another policy set has decided, by that
+            set's version.
     """
 
     expected: Mapping[bytes, Expected]
     partitions: Mapping[bytes, int]
     cut: Mapping[bytes, int] = field(default_factory=dict)
     verdicts_hold: bool = True
+    by_version: Mapping[str, Mapping[bytes, Expected]] = field(default_factory=dict)
+
+    def given(self, decisions: Mapping[bytes, list[Decision]]) -> "Truth":
+        """Hold each trace to the set that has decided it."""
+        expected = dict(self.expected)
+        for trace_id in expected:
+            for decision in decisions.get(trace_id, ()):
+                if decision.policy_version in self.by_version:
+                    expected[trace_id] = self.by_version[decision.policy_version][trace_id]
+        return replace(self, expected=expected)
 
 
 def compare(settings: Settings, truth: Truth, report: Report) -> None:
@@ -121,6 +135,8 @@ def compare(settings: Settings, truth: Truth, report: Report) -> None:
         for topic in (topics.output, topics.decisions)
     )
     found = decisions_of(decisions)
+    truth = truth.given(found)
+    report.versions = Counter(one.policy_version for made in found.values() for one in made)
     report.traces = len(truth.expected)
     report.spans = sum(one.spans for one in truth.expected.values())
     report.kept_spans = sum(len(one.span_ids) // 8 for one in truth.expected.values())

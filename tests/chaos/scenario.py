@@ -51,6 +51,7 @@ class Scenario:
         pace: Of the load.
         shape: What the traffic has that others have not, as in `TrafficSettings`.
         policies: The policy set.
+        others: Sets that may come into force meanwhile, with the same waits.
         **settings: Of the workers.
     """
 
@@ -65,6 +66,7 @@ class Scenario:
         pace: Pace | None = None,
         shape: Mapping[str, Any] | None = None,
         policies: str = POLICIES,
+        others: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         self.report = Report(name, seed)
@@ -84,7 +86,9 @@ class Scenario:
         loaded = load_policy_set(policies, name)
         pace = pace or Pace()
         shaped_by = shaped(loaded, pace, self.random.getrandbits(32), **(shape or {}))
-        self.load = Load(bootstrap, self.settings.topics.input, partitions, loaded, shaped_by, pace)
+        judges = [load_policy_set(one, name) for one in others]
+        topic = self.settings.topics.input
+        self.load = Load(bootstrap, topic, partitions, loaded, shaped_by, pace, judges)
 
     def worker(
         self,
@@ -162,7 +166,9 @@ class Scenario:
             if worker.running:
                 worker.stop()
         partitions = {**self.partitions_before, **input_partitions(self.settings)}
-        truth = Truth(self.load.expected, partitions, self.cut, verdicts_hold=self.verdicts_hold)
+        truth = Truth(
+            self.load.expected, partitions, self.cut, self.verdicts_hold, self.load.by_version
+        )
         compare(self.settings, truth, self.report)
         self._check_logs()
         self.report.seconds = time.monotonic() - self._began
