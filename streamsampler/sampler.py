@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from streamsampler.in_force import InForce
 from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
-from streamsampler.judging import Judge, follow
-from streamsampler.limits import Limits, fold_settings
+from streamsampler.judging import follow
+from streamsampler.limits import Limits
 from streamsampler.outcome import (
     Checkpoint,
     Counts,
@@ -28,24 +29,18 @@ from streamsampler.outcome import (
     Outcome,
     PolicyCounts,
 )
-from streamsampler.partition import BatchColumns, Partition, batch_columns
-from streamsampler.policies import PolicySet, TenantNumbers
-from streamsampler.policies.matching import Matcher
-from streamsampler.policies.memory import Memory
+from streamsampler.partition import BatchColumns, Partition
+from streamsampler.policies import PolicySet
 from streamsampler.policies.sets import PolicySets, sets_of
-from streamsampler.policies.together import CompiledSets
 from streamsampler.reopening import begin_again, take_over
-from streamsampler.replacing import Ground, Replacement, alongside, answer_all, keep_answers
 from streamsampler.shedding import buffered, surplus
-from streamsampler.spans.columns import Bytes
 from streamsampler.spans.keys import check_keys
 from streamsampler.spans.records import RecordBatch
-from streamsampler.spans.scan import Scanner
 from streamsampler.store import BlockStore
 from streamsampler.traces.decided import PastDecision, buffered_though_decided
 from streamsampler.traces.due import all_rows, due_rows
 from streamsampler.traces.fold import CLOSED, LATE
-from streamsampler.traces.table import NOW, lengthen
+from streamsampler.traces.table import NOW
 
 __all__ = [
     "SIGNAL_HEADER",
@@ -88,50 +83,18 @@ class Sampler:
         """
         self._store = store
         self._limits = limits or Limits()
-        self._ground = Ground(TenantNumbers(), Memory(), topic_partitions)
+        self._in_force = InForce(sets_of(policies), self._limits, topic_partitions)
         self._partitions: dict[int, Partition] = {}
-        self._replacement: Replacement | None = None
-        self._counts: dict[tuple[str, str], PolicyCounts] = {}
-        self._put_in_force(self._ground.compile(sets_of(policies)))
-
-    def _put_in_force(self, compiled: CompiledSets) -> None:
-        """Decide by these policies from now on, and ask of spans what they ask."""
-        self._compiled, self._replacement = compiled, None
-        self._judge = Judge(
-            compiled, self._ground.tenants, self._limits.max_record_bytes, self._counts
-        )
-        self._ask(compiled)
-        self._ground.learned.keep_only(compiled.compilation.owners)
-        keep_answers(self._partitions.values(), compiled)
-        policies = self._policies
-        for partition in self._partitions.values():
-            lengthen(partition.table, policies.decision_wait_ms)
-            partition.settings = fold_settings(policies, self._limits, partition.resumed_at)
-
-    def _ask(self, *compiled: CompiledSets) -> None:
-        """Ask of each span that comes in what all of these ask."""
-        predicates = {bit: one for each in compiled for bit, one in each.predicates.items()}
-        self._matcher = Matcher(predicates, self._policies.tenant, self._ground.tenants)
-        self._scanner = Scanner(
-            self._matcher.wanted,
-            scopes=self._matcher.reads_scopes,
-            events=self._matcher.reads_events,
-        )
-
-    @property
-    def _policies(self) -> PolicySet:
-        """The default set, whose waits hold for all."""
-        return self._compiled.sets.default
 
     @property
     def policies(self) -> PolicySets:
         """The policies in force."""
-        return self._compiled.sets
+        return self._in_force.sets
 
     @property
     def replacing(self) -> bool:
         """Whether other policies are to come into force, and buffered spans are read for them."""
-        return self._replacement is not None
+        return self._in_force.replacing
 
     def policy_counts(self) -> Mapping[tuple[str, str], PolicyCounts]:
         """Tell what policies did, by the names of set and policy, since the engine began.
@@ -139,7 +102,7 @@ class Sampler:
         Returns:
             The counts; those of policies that are no longer in force stay.
         """
-        return self._counts
+        return self._in_force.counts
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -172,8 +135,8 @@ class Sampler:
             StoreError: The store cannot be written.
         """
         held = take_over(
-            partition, resume or _NOTHING_YET, decided, self._store, self._policies, self._limits,
-            self._read,
+            partition, resume or _NOTHING_YET, decided, self._store, self._in_force.default,
+            self._limits, self._in_force.read,
         )  # fmt: skip
         self._partitions[partition] = held
         return held.position
@@ -191,12 +154,12 @@ class Sampler:
         Raises:
             StoreError: The store cannot be read or written.
         """
-        held, policies = self._partitions[partition], self._policies
+        held, policies = self._partitions[partition], self._in_force.default
         if older:
             held.decided.restore_before(older)
             held.out.restore_before(older)
             if buffered_though_decided(held.table, held.decided, policies.decision_ttl_ms):
-                begin_again(held, policies.decision_wait_ms, self._read)
+                begin_again(held, policies.decision_wait_ms, self._in_force.read)
         held.recalled = True
         held.position = max(held.position, held.resumed_at)
         held.shelf.reached(held.position, held.table.now_ms)
@@ -243,7 +206,7 @@ class Sampler:
                 "committed"
             )
         del self._partitions[partition]
-        self._ground.learned.forget(partition)
+        self._in_force.forget(partition)
         if keep and held.table.live:
             held.shelf.put_open()
         elif keep:
@@ -279,7 +242,7 @@ class Sampler:
                 engine stays half done: its partitions must be revoked and assigned again.
         """
         passed = other_signals(batch.headers)
-        columns = self._read(batch, passed)
+        columns = self._in_force.read(batch, passed)
         records = columns.scan.records
         keys = np.empty(len(batch), np.uint8)
         check_keys(batch.keys, batch.key_bounds, records, columns.scan.spans, keys)
@@ -292,13 +255,8 @@ class Sampler:
                 start = self._take(partition, columns, slice(start, run.stop), outcome)
         held, limits = self._partitions.values(), self._limits
         for partition, rows in surplus(held, limits.buffered_spans, limits.buffered_bytes):
-            self._judge.decide(partition, rows, "limit", outcome)
+            self._in_force.judge.decide(partition, rows, "limit", outcome)
         return outcome
-
-    def _read(self, batch: RecordBatch, passed: Bytes | None = None) -> BatchColumns:
-        scan = self._scanner.scan(batch.buffer, batch.bounds, passed)
-        matches = self._matcher.match(batch.buffer, scan, batch.headers)
-        return batch_columns(batch, scan, matches, self._matcher.ranks())
 
     def _take(
         self, partition: Partition, columns: BatchColumns, run: slice, outcome: Outcome
@@ -318,7 +276,7 @@ class Sampler:
         )  # fmt: skip
         if partition.replaying:
             return int(folded.stop)
-        judged = self._judge.decide(partition, due_rows(partition.table), "", outcome)
+        judged = self._in_force.judge.decide(partition, due_rows(partition.table), "", outcome)
         closed = found[spans.start + np.flatnonzero(fates == CLOSED)]
         if len(closed) and judged:
             verdicts, seconds = judged.of_spans(closed)
@@ -344,7 +302,7 @@ class Sampler:
         if held.replaying:
             return outcome
         held.table.registers[NOW] = max(held.table.now_ms, stream_time_ms)
-        self._judge.decide(held, due_rows(held.table), "", outcome)
+        self._in_force.judge.decide(held, due_rows(held.table), "", outcome)
         return outcome
 
     def finish(self) -> Outcome:
@@ -358,8 +316,8 @@ class Sampler:
         """
         outcome = Outcome([], [], [])
         for partition in self._partitions.values():
-            self._judge.decide(partition, due_rows(partition.table), "", outcome)
-            self._judge.decide(partition, all_rows(partition.table), "shutdown", outcome)
+            self._in_force.judge.decide(partition, due_rows(partition.table), "", outcome)
+            self._in_force.judge.decide(partition, all_rows(partition.table), "shutdown", outcome)
         return outcome
 
     def use(self, policies: PolicySet | PolicySets) -> bool:
@@ -379,23 +337,7 @@ class Sampler:
             PolicyError: They cannot be compiled; those in force stay.
             StoreError: The store cannot be read.
         """
-        sets, held = sets_of(policies), self._partitions
-        if self._replacement:
-            self._replacement = None
-            self._ask(self._compiled)
-            keep_answers(held.values(), self._compiled)
-        compiled = alongside(self._ground, sets, self._compiled)
-        if compiled is None:
-            self._put_in_force(self._ground.compile(sets))
-            answer_all(held.values(), self._read)
-        elif compiled.predicates.keys() - self._compiled.predicates.keys():
-            self._ask(self._compiled, compiled)
-            live = {number: 0 for number, partition in held.items() if partition.table.live}
-            self._replacement = Replacement(compiled, live)
-            self._finish_replacing()
-        else:
-            self._put_in_force(compiled)
-        return not self.replacing
+        return self._in_force.use(sets_of(policies), self._partitions)
 
     def go_on(self) -> None:
         """Read one more block for policies that are to come into force; then they may be.
@@ -403,14 +345,7 @@ class Sampler:
         Raises:
             StoreError: The store cannot be read.
         """
-        if self._replacement:
-            number = next(iter(self._replacement.left))
-            self._replacement.go_on(self._partitions.get(number), number, self._read)
-            self._finish_replacing()
-
-    def _finish_replacing(self) -> None:
-        if self._replacement and not self._replacement.left:
-            self._put_in_force(self._replacement.compiled)
+        self._in_force.go_on(self._partitions)
 
     def checkpoint(self, partition: int) -> Checkpoint:
         """Tell where a partition stands, for a commit.

@@ -1,0 +1,155 @@
+"""The policies by which the engine decides, and what it takes to ask them; others may replace them.
+
+Whatever a batch is asked is asked here (`InForce.read`), and so is what is due (`InForce.judge`).
+"""
+
+from collections.abc import Mapping
+
+from streamsampler.judging import Judge
+from streamsampler.limits import Limits, fold_settings
+from streamsampler.outcome import PolicyCounts
+from streamsampler.partition import BatchColumns, Partition, batch_columns
+from streamsampler.policies import PolicySet, TenantNumbers
+from streamsampler.policies.matching import Matcher
+from streamsampler.policies.memory import Memory
+from streamsampler.policies.sets import PolicySets
+from streamsampler.policies.together import CompiledSets
+from streamsampler.replacing import Ground, Replacement, alongside, answer_all, keep_answers
+from streamsampler.spans.columns import Bytes
+from streamsampler.spans.records import RecordBatch
+from streamsampler.spans.scan import Scanner
+from streamsampler.traces.table import lengthen
+
+
+class InForce:
+    """The policies in force, and those that are to come into force.
+
+    Attributes:
+        judge: Decides traces by the policies in force.
+        counts: What each policy did, by the names of set and policy.
+    """
+
+    def __init__(self, sets: PolicySets, limits: Limits, topic_partitions: int) -> None:
+        """Begin with policies.
+
+        Args:
+            sets: The policies.
+            limits: How large things may get.
+            topic_partitions: How many partitions the input topic has.
+
+        Raises:
+            PolicyError: The policies cannot be compiled.
+        """
+        self._limits = limits
+        self._ground = Ground(TenantNumbers(), Memory(), topic_partitions)
+        self._replacement: Replacement | None = None
+        self.counts: dict[tuple[str, str], PolicyCounts] = {}
+        self._decide_by(self._ground.compile(sets), {})
+
+    @property
+    def sets(self) -> PolicySets:
+        """The policies in force."""
+        return self._compiled.sets
+
+    @property
+    def default(self) -> PolicySet:
+        """The default set, whose waits hold for all."""
+        return self._compiled.sets.default
+
+    @property
+    def replacing(self) -> bool:
+        """Whether others are to come into force, and buffered spans are read for them."""
+        return self._replacement is not None
+
+    def read(self, batch: RecordBatch, passed: Bytes | None = None) -> BatchColumns:
+        """Scan a batch, and ask of its spans what policies want to know.
+
+        Args:
+            batch: The batch.
+            passed: uint8[n], 1 for a record to pass over.
+
+        Returns:
+            Its columns; they hold until the next call.
+        """
+        scan = self._scanner.scan(batch.buffer, batch.bounds, passed)
+        matches = self._matcher.match(batch.buffer, scan, batch.headers)
+        return batch_columns(batch, scan, matches, self._matcher.ranks())
+
+    def forget(self, partition: int) -> None:
+        """Forget what policies have learned of a partition that is gone.
+
+        Args:
+            partition: Its number.
+        """
+        self._ground.learned.forget(partition)
+
+    def use(self, sets: PolicySets, held: Mapping[int, Partition]) -> bool:
+        """Let other policies come into force; `Sampler.use` says how.
+
+        Args:
+            sets: The policies.
+            held: The partitions that the engine holds.
+
+        Returns:
+            Whether they are in force already.
+
+        Raises:
+            PolicyError: They cannot be compiled; those in force stay.
+            StoreError: The store cannot be read.
+        """
+        if self._replacement:
+            self._replacement = None
+            self._ask(self._compiled)
+            keep_answers(held.values(), self._compiled)
+        compiled = alongside(self._ground, sets, self._compiled)
+        if compiled is None:
+            self._decide_by(self._ground.compile(sets), held)
+            answer_all(held.values(), self.read)
+        elif compiled.predicates.keys() - self._compiled.predicates.keys():
+            self._ask(self._compiled, compiled)
+            live = {number: 0 for number, partition in held.items() if partition.table.live}
+            self._replacement = Replacement(compiled, live)
+            self._finish(held)
+        else:
+            self._decide_by(compiled, held)
+        return not self.replacing
+
+    def go_on(self, held: Mapping[int, Partition]) -> None:
+        """Read one more block for policies that are to come into force; then they may be.
+
+        Args:
+            held: The partitions that the engine holds.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        if self._replacement:
+            number = next(iter(self._replacement.left))
+            self._replacement.go_on(held.get(number), number, self.read)
+            self._finish(held)
+
+    def _finish(self, held: Mapping[int, Partition]) -> None:
+        if self._replacement and not self._replacement.left:
+            self._decide_by(self._replacement.compiled, held)
+
+    def _decide_by(self, compiled: CompiledSets, held: Mapping[int, Partition]) -> None:
+        """Decide by these from now on, and ask of spans what they ask."""
+        self._compiled, self._replacement = compiled, None
+        most_bytes = self._limits.max_record_bytes
+        self.judge = Judge(compiled, self._ground.tenants, most_bytes, self.counts)
+        self._ask(compiled)
+        self._ground.learned.keep_only(compiled.compilation.owners)
+        keep_answers(held.values(), compiled)
+        for partition in held.values():
+            lengthen(partition.table, self.default.decision_wait_ms)
+            partition.settings = fold_settings(self.default, self._limits, partition.resumed_at)
+
+    def _ask(self, *compiled: CompiledSets) -> None:
+        """Ask of each span that comes in what all of these ask."""
+        predicates = {bit: one for each in compiled for bit, one in each.predicates.items()}
+        self._matcher = Matcher(predicates, self.default.tenant, self._ground.tenants)
+        self._scanner = Scanner(
+            self._matcher.wanted,
+            scopes=self._matcher.reads_scopes,
+            events=self._matcher.reads_events,
+        )
