@@ -28,7 +28,7 @@ from streamsampler.policies.errors import PolicyError
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 40
-MAX_VALUES: Final = 50_000
+MAX_VALUES: Final = 20_000
 
 Path = tuple[str | int, ...]
 
@@ -377,3 +377,23 @@ class _Builder:
 
     def _refusal(self, node: _Node, reason: str) -> PolicyError:
         return PolicyError([f"{_cite(self._source, node.place)}: {reason}."])
+
+
+def strings_within(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Find every string in plain data.
+
+    Args:
+        value: The data.
+        path: Where it stands.
+
+    Yields:
+        Each string with its path.
+    """
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from strings_within(inner, (*path, key))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from strings_within(inner, (*path, i))

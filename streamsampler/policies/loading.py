@@ -1,12 +1,12 @@
 """From text to a policy set: finds the block, checks everything, says all that is wrong at once."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from streamsampler.policies.block import INSTEAD, Block
 from streamsampler.policies.compiled import compile_policies
-from streamsampler.policies.document import Document, Path, read_document
+from streamsampler.policies.document import Document, Path, read_document, strings_within
 from streamsampler.policies.errors import PolicyError
 from streamsampler.policies.findings import Findings
 from streamsampler.policies.policy_type import PolicyType
@@ -83,7 +83,7 @@ def _read(
         if block.get(key) is not None:
             findings.warn((key,), f"has no meaning here: {INSTEAD[key]}")
     own = {key: value for key, value in block.items() if key not in INSTEAD}
-    for path, text in _strings(own, ()):
+    for path, text in strings_within(own):
         if found := _PLACEHOLDER.search(text):
             name = found[0][:_LONGEST_NAME]
             findings.refuse(
@@ -107,15 +107,3 @@ def _read(
         tenant=TenantSource(head.tenant.key, head.tenant.source),
         warnings=findings.told(findings.warnings),
     )
-
-
-def _strings(value: object, path: Path) -> Iterator[tuple[Path, str]]:
-    """Every string in a block, with its path."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _strings(inner, (*path, key))
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield from _strings(inner, (*path, i))

@@ -119,6 +119,8 @@ class PolicyType:
         joined: For a type with parts: what must be true of a span where each of the parts asks
             about spans and nothing else; receives the settings and what each part asks.
         reads_tree: It reads the spans of the traces it is asked about, so it is asked last.
+        most_text: How many characters its settings may have in a whole set, where reading them
+            takes time; 0: any number.
         grounds: Says in a few words what a trace had that was sampled or dropped by it.
     """
 
@@ -132,6 +134,7 @@ class PolicyType:
     joined: Callable[[Any, tuple[SpanPredicate, ...]], SpanPredicate] | None = None
     reads_tree: bool = False
     grounds: Callable[[Any], str] | None = None
+    most_text: int = 0
 
     @property
     def needs_settings(self) -> bool:

@@ -1,10 +1,10 @@
 """The policies of a set, and the parts of policies, from plain data to settings models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from streamsampler.policies.document import Path
+from streamsampler.policies.document import Path, strings_within
 from streamsampler.policies.findings import Findings
 from streamsampler.policies.policy_type import PolicyType
 from streamsampler.policies.schema import Policy, Settings
@@ -26,11 +26,13 @@ class PolicyReader:
         types: The registry of types.
         findings: Added to.
         met: How many policies there have been so far.
+        texts: How many characters of texts that take time to read, by type.
     """
 
     types: Mapping[str, PolicyType]
     findings: Findings
     met: int = 0
+    texts: dict[str, int] = field(default_factory=dict)
 
     def policies(self, items: object) -> tuple[Policy, ...]:
         """Read the policies of a set.
@@ -147,6 +149,8 @@ class PolicyReader:
             self.findings.refuse(path, problem)
             return None
         block: object = {} if value is None else value
+        if policy_type.most_text and not self._has_room(block, path, policy_type):
+            return None
         told = frozenset[str]()
         if policy_type.parts and isinstance(block, dict):
             block, told = self._with_parts(block, path, policy_type, level)
@@ -154,6 +158,18 @@ class PolicyReader:
         for remark in settings.remarks() if settings else ():
             self.findings.warn(path, remark)
         return settings
+
+    def _has_room(self, block: object, path: Path, policy_type: PolicyType) -> bool:
+        """Whether a set's texts of one type are short enough to be read at once."""
+        name, most = policy_type.name, policy_type.most_text
+        before = self.texts.get(name, 0)
+        self.texts[name] = before + sum(len(text) for _, text in strings_within(block))
+        if self.texts[name] <= most:
+            return True
+        if before <= most:
+            problem = f"is too much; a set has at most {most} characters of {name} in all"
+            self.findings.refuse(path, problem)
+        return False
 
     def _with_parts(
         self, block: Mapping[str, object], path: Path, policy_type: PolicyType, level: int

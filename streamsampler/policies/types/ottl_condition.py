@@ -12,6 +12,9 @@ from streamsampler.policies.scopes import SCOPE, Scope, SpanRule, of_one_span
 from streamsampler.policies.sentences import shorten
 from streamsampler.policies.votes import Bools, DueTraces, Vote, Votes
 
+MOST_TEXT: Final = 20_000
+"""Characters of all conditions of a set: reading them takes 3 us a character."""
+
 
 def _of_span(text: str) -> str:
     return _checked(text, events=False)
@@ -96,5 +99,10 @@ def _grounds(settings: OttlConditionSettings) -> str:
 
 
 OTTL_CONDITION: Final = PolicyType(
-    "ottl_condition", OttlConditionSettings, _compile, test=_test, grounds=_grounds
+    "ottl_condition",
+    OttlConditionSettings,
+    _compile,
+    test=_test,
+    grounds=_grounds,
+    most_text=MOST_TEXT,
 )
