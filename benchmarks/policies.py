@@ -22,6 +22,7 @@ from streamsampler.policies import load_policy_set
 from streamsampler.sampler import Sampler
 from streamsampler.spans.records import RecordBatch
 from streamsampler.store import BlockStore
+from streamsampler.warmup import compile_kernels
 
 MARK = 1.5
 ONE = """
@@ -139,6 +140,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        compile_kernels(load_policy_set(HELD, "benchmarks/policies.py"), Path(folder) / "blocks")
     for shape in (ONE_SPAN, FOUR_SPANS):
         compare(shape, options.traces, options.rounds, console)
     replace(options.held, console)

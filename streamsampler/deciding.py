@@ -14,6 +14,7 @@ from streamsampler.estimates import NO_THRESHOLD, encode
 from streamsampler.outcome import Decision
 from streamsampler.policies import DueTraces, Verdicts
 from streamsampler.policies.compiled import SAMPLED
+from streamsampler.policies.grounds import grounds_of
 from streamsampler.policies.policy_type import PolicyType
 from streamsampler.policies.together import CompiledSets
 from streamsampler.policies.types import TYPES
@@ -57,10 +58,7 @@ def words_on(compiled: CompiledSets, types: Mapping[str, PolicyType] = TYPES) ->
     Returns:
         The words.
     """
-    grounds = [
-        say(policy.settings) if (say := types[policy.type].grounds) else None
-        for policy in compiled.policies
-    ]
+    grounds = [grounds_of(policy, types) for policy in compiled.policies]
     return Words(
         versions=tuple(compiled.versions),
         names=(*(policy.name for policy in compiled.policies), None),
