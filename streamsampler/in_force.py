@@ -26,7 +26,8 @@ class InForce:
 
     Attributes:
         judge: Decides traces by the policies in force.
-        counts: What each policy did, by the names of set and policy.
+        counts: What each policy in force did, by the names of set and policy; it goes on where a
+            policy of the same name takes its place.
     """
 
     def __init__(self, sets: PolicySets, limits: Limits, topic_partitions: int) -> None:
@@ -135,8 +136,13 @@ class InForce:
     def _decide_by(self, compiled: CompiledSets, held: Mapping[int, Partition]) -> None:
         """Decide by these from now on, and ask of spans what they ask."""
         self._compiled, self._replacement = compiled, None
-        most_bytes = self._limits.max_record_bytes
-        self.judge = Judge(compiled, self._ground.tenants, most_bytes, self.counts)
+        self.counts = {named: self.counts.get(named, PolicyCounts()) for named in compiled.named}
+        self.judge = Judge(
+            compiled,
+            self._ground.tenants,
+            self._limits.max_record_bytes,
+            list(self.counts.values()),
+        )
         self._ask(compiled)
         self._ground.learned.keep_only(compiled.compilation.owners)
         keep_answers(held.values(), compiled)

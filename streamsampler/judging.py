@@ -3,6 +3,7 @@
 Hot: NumPy over all traces that are due at one time; late spans are few.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class Judge:
         compiled: CompiledSets,
         tenants: TenantNumbers,
         most_bytes: int,
-        counts: dict[tuple[str, str], PolicyCounts],
+        counts: Sequence[PolicyCounts],
     ) -> None:
         """Take policies.
 
@@ -65,7 +66,7 @@ class Judge:
             compiled: The policies.
             tenants: Numbers the tenants.
             most_bytes: The largest value of an emission.
-            counts: What each policy did, by the names of set and policy; added to.
+            counts: What each policy did, in the order of all policies; added to.
         """
         self._compiled = compiled
         self._policies = compiled.sets.default
@@ -74,7 +75,7 @@ class Judge:
         self._names: list[str | None] = [None]
         self._most_bytes = most_bytes
         self._trees = TreeReader()
-        self._counts = [counts.setdefault(named, PolicyCounts()) for named in compiled.named]
+        self._counts = counts
 
     def decide(
         self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome

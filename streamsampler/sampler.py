@@ -97,10 +97,10 @@ class Sampler:
         return self._in_force.replacing
 
     def policy_counts(self) -> Mapping[tuple[str, str], PolicyCounts]:
-        """Tell what policies did, by the names of set and policy, since the engine began.
+        """Tell what the policies in force did, by the names of set and policy.
 
         Returns:
-            The counts; those of policies that are no longer in force stay.
+            The counts, since the engine began or the policy came into force.
         """
         return self._in_force.counts
 

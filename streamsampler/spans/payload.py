@@ -6,7 +6,7 @@ fields are kept at every level. The copy lives in a descriptor pool of its own, 
 meet the original.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -247,23 +247,3 @@ def _first_of_each(
             seen.add(identity)
             first.append(span)
     return first
-
-
-def select_spans(
-    values: Sequence[bytes], trace_id: bytes, seen: set[Identity] | None = None
-) -> tuple[bytes, int]:
-    """Cut one trace out of records, as `put_together` does.
-
-    Args:
-        values: OTLP protobuf `TracesData`, in the order in which they came.
-        trace_id: 16 bytes.
-        seen: As for `put_together`.
-
-    Returns:
-        The OTLP protobuf `TracesData` with the trace's spans alone, and their number; no spans
-        are no bytes.
-
-    Raises:
-        MalformedPayloadError: A value is no such message.
-    """
-    return put_together(map(take_apart, values), trace_id, seen)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamsampler.spans.attributes import KEY_SLOTS, key_slot
 from streamsampler.spans.columns import (
     ATTRIBUTE,
     EVENT,
@@ -25,7 +26,7 @@ from streamsampler.spans.columns import (
     Rows,
 )
 from streamsampler.spans.grammar import trace_grammar
-from streamsampler.spans.walk import KEY_SLOTS, SCRATCH, key_slot, scan_records
+from streamsampler.spans.walk import SCRATCH, scan_records
 from streamsampler.spans.wire import FAULTS, MAX_DEPTH
 
 __all__ = ["FAULTS", "Scan", "Scanner"]

@@ -8,8 +8,16 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.spans import columns as col
 from streamsampler.spans import grammar as g
+from streamsampler.spans.attributes import (
+    ATTRIBUTE_SLOTS,
+    KEY_AT,
+    KEY_SIZE,
+    clear,
+    close_attribute,
+    open_attribute,
+    value_field,
+)
 from streamsampler.spans.columns import Bytes, Int16s, Int64s, Rows, Word
 from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.spans.grammar import Grammar
@@ -30,21 +38,12 @@ from streamsampler.spans.wire import (
     skip_group,
 )
 
-# The slots of the walk's scratch: what is known of the span, attribute or link being read.
-_TRACE_SIZE, _SPAN_SIZE, _PARENT_SIZE, _KEY_AT, _KEY_SIZE, _VALUE_KIND, _VALUE_WORD, _VALUE_SIZE = (
-    range(8)
+# The slots of the walk's scratch: what is known of the span or link being read; the first ones are
+# the attribute's (`spans.attributes`).
+_TRACE_SIZE, _SPAN_SIZE, _PARENT_SIZE, _LINK_TRACE_SIZE, _LINK_SPAN_SIZE = range(
+    ATTRIBUTE_SLOTS, ATTRIBUTE_SLOTS + 5
 )
-_LINK_TRACE_SIZE, _LINK_SPAN_SIZE = 8, 9
-SCRATCH: Final = 10
-
-KEY_SLOTS: Final = 128
-"""Slots of the key table, each with the first wanted key in it; the next ones stand behind them."""
-
-
-@inlined
-def _clear(attributes: Rows, row: Word) -> None:
-    for key in range(attributes.shape[1]):
-        attributes[row, key]["kind"] = col.ABSENT
+SCRATCH: Final = ATTRIBUTE_SLOTS + 5
 
 
 @inlined
@@ -141,76 +140,6 @@ def _span_number(field: Word, word: Word, spans: Rows, row: Word) -> None:
 
 
 @inlined
-def _open_attribute(scratch: Int64s) -> None:
-    scratch[_KEY_AT] = 0
-    scratch[_KEY_SIZE] = 0
-    scratch[_VALUE_KIND] = col.EMPTY
-    scratch[_VALUE_WORD] = 0
-    scratch[_VALUE_SIZE] = 0
-
-
-@inlined
-def _value_field(field: Word, word: Word, at: Word, size: Word, scratch: Int64s) -> None:
-    """Note what an attribute's value is; of a oneof's fields the last counts."""
-    scratch[_VALUE_WORD] = np.int64(word)
-    scratch[_VALUE_SIZE] = 0
-    if field == 1:
-        scratch[_VALUE_KIND] = col.STRING
-        scratch[_VALUE_WORD] = at
-        scratch[_VALUE_SIZE] = size
-    elif field == 2:
-        scratch[_VALUE_KIND] = col.BOOL
-        scratch[_VALUE_WORD] = 1 if word != np.uint64(0) else 0
-    elif field == 3:
-        scratch[_VALUE_KIND] = col.INT
-    elif field == 4:
-        scratch[_VALUE_KIND] = col.DOUBLE
-    else:
-        scratch[_VALUE_KIND] = col.OTHER
-
-
-@inlined
-def key_slot(text: Bytes, at: Word, size: Word) -> Word:
-    """Tell in which slot of the key table a key is looked up: by its size and its two ends.
-
-    Args:
-        text: uint8.
-        at: Position of the key.
-        size: Bytes of it.
-
-    Returns:
-        0 to `KEY_SLOTS` - 1.
-    """
-    ends = np.int64(0)
-    if size > 0:
-        ends = 7 * np.int64(text[at]) + np.int64(text[at + size - 1])
-    return (31 * size + ends) % KEY_SLOTS
-
-
-@inlined
-def _close_attribute(
-    buffer: Bytes, keys: Bytes, key_bounds: Int64s, key_table: Int16s, found: Rows, row: Word,
-    scratch: Int64s,
-) -> None:  # fmt: skip
-    """Write the attribute down if its key is wanted and not found yet."""
-    at = scratch[_KEY_AT]
-    size = scratch[_KEY_SIZE]
-    key = np.int64(key_table[key_slot(buffer, at, size)]) - 1
-    while key >= 0:
-        first = key_bounds[key]
-        if key_bounds[key + 1] - first == size and found[row, key]["kind"] == col.ABSENT:
-            same = 0
-            while same < size and keys[first + same] == buffer[at + same]:
-                same += 1
-            if same == size:
-                found[row, key]["kind"] = scratch[_VALUE_KIND]
-                found[row, key]["word"] = scratch[_VALUE_WORD]
-                found[row, key]["size"] = scratch[_VALUE_SIZE]
-                return
-        key = np.int64(key_table[KEY_SLOTS + key]) - 1
-
-
-@inlined
 def _field(  # noqa: C901, PLR0912 - a kernel's state is its arguments; one branch a context
     buffer: Bytes, context: Word, field: Word, word: Word, at: Word, size: Word,
     spans: Rows, row: Word, scopes: Rows, scope: Word, events: Rows, event: Word, scratch: Int64s,
@@ -223,10 +152,10 @@ def _field(  # noqa: C901, PLR0912 - a kernel's state is its arguments; one bran
             _span_number(field, word, spans, row)
     elif g.ATTRIBUTES <= context < g.VALUES:
         if field == 1:
-            scratch[_KEY_AT] = at
-            scratch[_KEY_SIZE] = size
+            scratch[KEY_AT] = at
+            scratch[KEY_SIZE] = size
     elif g.VALUES <= context < g.PLAIN:
-        _value_field(field, word, at, size, scratch)
+        value_field(field, word, at, size, scratch)
     elif context == g.STATUS:
         if field == 3:
             spans[row]["status"] = np.int32(np.uint32(word))
@@ -283,15 +212,15 @@ def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
                 if fault != OK:
                     return fault, at
             elif context == g.SPAN_ATTRIBUTE:
-                _close_attribute(buffer, keys, key_bounds, key_table, attributes, row, scratch)
+                close_attribute(buffer, keys, key_bounds, key_table, attributes, row, scratch)
             elif context == g.RESOURCE_ATTRIBUTE:
-                _close_attribute(buffer, keys, key_bounds, key_table, resources, resource, scratch)
+                close_attribute(buffer, keys, key_bounds, key_table, resources, resource, scratch)
             elif context == g.SCOPE_ATTRIBUTE and scope >= 0:
-                _close_attribute(
+                close_attribute(
                     buffer, keys, key_bounds, key_table, scope_attributes, scope, scratch
                 )
             elif context == g.EVENT_ATTRIBUTE and event >= 0:
-                _close_attribute(
+                close_attribute(
                     buffer, keys, key_bounds, key_table, event_attributes, event, scratch
                 )
             if depth == 0:
@@ -334,10 +263,10 @@ def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
                     return FULL, at
                 span_start = at
                 _open_span(spans, row, resource, scope, scratch)
-                _clear(attributes, row)
+                clear(attributes, row)
                 filled[0] = row + 1
             elif g.ATTRIBUTES <= context < g.VALUES:
-                _open_attribute(scratch)
+                open_attribute(scratch)
             elif context == g.LINK:
                 scratch[_LINK_TRACE_SIZE] = 0
                 scratch[_LINK_SPAN_SIZE] = 0
@@ -345,7 +274,7 @@ def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
                 resource += 1
                 if resource == len(resources):
                     return FULL, at
-                _clear(resources, resource)
+                clear(resources, resource)
                 filled[1] = resource + 1
             elif context == g.SCOPE_SPANS:
                 if len(scopes) > 0:
@@ -353,7 +282,7 @@ def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
                     if scope == len(scopes):
                         return FULL, at
                     _open_scope(scopes, scope)
-                    _clear(scope_attributes, scope)
+                    clear(scope_attributes, scope)
                     filled[2] = scope + 1
             elif context == g.EVENT:
                 if len(events) > 0:
@@ -363,10 +292,10 @@ def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
                     events[event]["span"] = row
                     events[event]["name_at"] = 0
                     events[event]["name_size"] = 0
-                    _clear(event_attributes, event)
+                    clear(event_attributes, event)
                     filled[3] = event + 1
             elif g.VALUES <= parent < g.PLAIN:
-                _value_field(field, word, at, size, scratch)
+                value_field(field, word, at, size, scratch)
             continue
         if _fits(holds, wire):
             _field(

@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from streamsampler.observe.metrics import PARTITION_GAUGES, SPLIT_TOTALS, TOTALS
+from streamsampler.observe.catalogue import PARTITION_GAUGES, SPLIT_TOTALS, TOTALS
 from streamsampler.observe.standing import PartitionStanding
 from streamsampler.observe.vitals import Vitals
 from streamsampler.outcome import Counts, PolicyCounts

@@ -225,3 +225,16 @@ def test_whatever_changes_when_each_trace_has_the_verdict_of_the_set_it_names(
         asked = by_version[decision.policy_version]
         expected = "sampled" if asked & keys_of.get(trace, set()) else "not_sampled"
         assert decision.decision == expected
+
+
+def test_a_policys_counts_go_on_while_it_stays_and_go_with_it(store: BlockStore) -> None:
+    store.clear(0)
+    engine = Engine(store, asking("a", "b"))
+    engine.submit(span(1, 1, "ab"))
+    engine.submit(span(2, 1), time_ms=1000 + WAIT_MS)
+    assert engine.sampler.policy_counts()["default", "a"].votes == 1
+    engine.sampler.use(asking("a"))
+    assert engine.sampler.policy_counts().keys() == {("default", "a")}
+    engine.submit(span(3, 1, "a"), time_ms=1000 + WAIT_MS)
+    engine.finish()
+    assert engine.sampler.policy_counts()["default", "a"].votes == 2

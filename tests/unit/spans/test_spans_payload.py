@@ -13,7 +13,6 @@ from streamsampler.spans.payload import (
     new_traces,
     parse,
     put_together,
-    select_spans,
     spans_of,
     take_apart,
 )
@@ -60,6 +59,10 @@ def fields(values: Sequence[bytes]) -> list[SpanFields]:
         assert not isinstance(spans, Malformed)
         found += spans
     return found
+
+
+def select_spans(values: Sequence[bytes], trace_id: bytes) -> tuple[bytes, int]:
+    return put_together(map(take_apart, values), trace_id)
 
 
 def identity(found: SpanFields) -> tuple[bytes, int, int]:
