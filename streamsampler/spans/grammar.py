@@ -80,7 +80,7 @@ _WIRE: Final = {
 }
 
 
-def _contexts() -> list[tuple[Descriptor, dict[int, int]]]:
+def _contexts(passed_over: frozenset[int]) -> list[tuple[Descriptor, dict[int, int]]]:
     """Number every context: its descriptor and, per submessage field, the child's context."""
     contexts: dict[int, Descriptor] = {TRACES: TracesData.DESCRIPTOR}
     for (parent, number), child in sorted(_PLACES.items(), key=lambda place: place[1]):
@@ -96,7 +96,7 @@ def _contexts() -> list[tuple[Descriptor, dict[int, int]]]:
             if field.message_type is None:
                 continue
             child = _PLACES.get((at, field.number), -1)
-            if child < 0:
+            if child < 0 or child in passed_over:
                 child = plain.setdefault(field.message_type.full_name, len(contexts))
                 contexts.setdefault(child, field.message_type)
             links[field.number] = child
@@ -105,8 +105,12 @@ def _contexts() -> list[tuple[Descriptor, dict[int, int]]]:
     return [(contexts[number], children[number]) for number in range(len(contexts))]
 
 
-def trace_grammar() -> Grammar:
+def trace_grammar(*, scopes: bool, events: bool) -> Grammar:
     """Make the table of the installed schema.
+
+    Args:
+        scopes: Whether instrumentation scopes are wanted; if not, they are only checked.
+        events: Whether the spans' events are wanted, likewise.
 
     Returns:
         ``int16[contexts, fields]``: what field f holds in context c, by the constants above.
@@ -115,7 +119,8 @@ def trace_grammar() -> Grammar:
     Raises:
         KeyError: The schema uses a field type that the scan has no wire type for.
     """
-    contexts = _contexts()
+    wanted = {SCOPE: scopes, EVENT: events}
+    contexts = _contexts(frozenset(place for place, want in wanted.items() if not want))
     highest = max(field.number for descriptor, _ in contexts for field in descriptor.fields)
     table = np.zeros((len(contexts), highest + 1), np.int16)
     for context, (descriptor, links) in enumerate(contexts):

@@ -10,10 +10,10 @@ answer). Unknown fields are walked over; attributes nobody wants are checked and
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from streamsampler.spans.attributes import KEY_SLOTS, key_slot
 from streamsampler.spans.columns import (
     ATTRIBUTE,
     EVENT,
@@ -21,17 +21,19 @@ from streamsampler.spans.columns import (
     SCOPE,
     SPAN,
     Bytes,
-    Int16s,
     Int64s,
     Rows,
 )
+from streamsampler.spans.fields import SCRATCH
 from streamsampler.spans.grammar import trace_grammar
-from streamsampler.spans.walk import SCRATCH, scan_records
+from streamsampler.spans.walk import EVENTS, RESOURCES, SCOPES, SPANS, TABLES, scan_records
+from streamsampler.spans.wanted import key_table_of
 from streamsampler.spans.wire import FAULTS, MAX_DEPTH
 
 __all__ = ["FAULTS", "Scan", "Scanner"]
 
-_ROOM = 1024  # rows to begin with
+_ROOM: Final = 1024  # rows to begin with
+_TABLE_OF: Final = (SPANS, SPANS, RESOURCES, SCOPES, SCOPES, EVENTS, EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ class Scan:
     Attributes:
         spans: `SPAN` rows, every span of every sound record, in the records' order.
         attributes: `ATTRIBUTE` rows [spans, wanted], the spans' own.
-        resources: `ATTRIBUTE` rows [resources, wanted], by the spans' ``resource``.
+        resources: `ATTRIBUTE` rows [resources, wanted], by the spans' ``resource``; no span
+            need refer to the last.
         records: `RECORD` rows, one a record.
-        scopes: `SCOPE` rows, by the spans' ``scope``; none where they are not asked for.
+        scopes: `SCOPE` rows, by the spans' ``scope``, likewise; none where they are not asked for.
         scope_attributes: `ATTRIBUTE` rows [scopes, wanted].
         events: `EVENT` rows, in the order of their spans; none where they are not asked for.
         event_attributes: `ATTRIBUTE` rows [events, wanted].
@@ -75,10 +78,10 @@ class Scanner:
             scopes: Whether the instrumentation scopes are wanted.
             events: Whether the spans' events are wanted.
         """
-        self._grammar = trace_grammar()
+        self._grammar = trace_grammar(scopes=scopes, events=events)
         self._keys = np.frombuffer(b"".join(keys), np.uint8)
         self._key_bounds = np.cumsum([0, *map(len, keys)], dtype=np.int64)
-        self._key_table = _key_table(keys)
+        self._key_table = key_table_of(keys)
         self._stack = np.zeros(2 * MAX_DEPTH, np.int64)
         self._scratch = np.zeros(SCRATCH + MAX_DEPTH, np.int64)
         scope_room, event_room = _ROOM * scopes, _ROOM * events
@@ -105,7 +108,7 @@ class Scanner:
         """
         count = len(bounds) - 1
         records = np.zeros(count, RECORD)
-        filled = np.zeros(4, np.int64)
+        filled = np.zeros(TABLES + 1, np.int64)
         if skipped is None:
             skipped = np.zeros(count, np.uint8)
         done = 0
@@ -120,31 +123,23 @@ class Scanner:
             )  # fmt: skip
             if done == count:
                 break
-            self._columns = [_doubled(rows) for rows in self._columns]
-        rows, shared, instrumented, happened = filled.tolist()
+            self._columns = [
+                _doubled(rows, filled[table]) if table == filled[TABLES] else rows
+                for rows, table in zip(self._columns, _TABLE_OF, strict=True)
+            ]
         return Scan(
-            spans[:rows],
-            attributes[:rows],
-            resources[:shared],
+            spans[: filled[SPANS]],
+            attributes[: filled[SPANS]],
+            resources[: filled[RESOURCES]],
             records,
-            scopes[:instrumented],
-            scope_attributes[:instrumented],
-            events[:happened],
-            event_attributes[:happened],
+            scopes[: filled[SCOPES]],
+            scope_attributes[: filled[SCOPES]],
+            events[: filled[EVENTS]],
+            event_attributes[: filled[EVENTS]],
         )
 
 
-def _key_table(keys: tuple[bytes, ...]) -> Int16s:
-    """Chain the keys that one slot holds."""
-    table = np.zeros(KEY_SLOTS + len(keys), np.int16)
-    for number, key in enumerate(keys):
-        slot = key_slot(np.frombuffer(key, np.uint8), 0, len(key))
-        table[KEY_SLOTS + number] = table[slot]
-        table[slot] = number + 1
-    return table
-
-
-def _doubled(rows: Rows) -> Rows:
+def _doubled(rows: Rows, used: int) -> Rows:
     larger = np.empty((2 * len(rows), *rows.shape[1:]), rows.dtype)
-    larger[: len(rows)] = rows
+    larger[:used] = rows[:used]
     return larger

@@ -9,180 +9,37 @@ from typing import Final
 import numpy as np
 
 from streamsampler.spans import grammar as g
-from streamsampler.spans.attributes import (
-    ATTRIBUTE_SLOTS,
-    KEY_AT,
-    KEY_SIZE,
-    clear,
-    close_attribute,
-    open_attribute,
-    value_field,
-)
 from streamsampler.spans.columns import Bytes, Int16s, Int64s, Rows, Word
 from streamsampler.spans.compiled import inlined, kernel
+from streamsampler.spans.fields import (
+    SCRATCH,
+    close_link,
+    close_span,
+    open_attribute,
+    open_event,
+    open_link,
+    open_scope,
+    open_span,
+    take_field,
+    value_field,
+)
 from streamsampler.spans.grammar import Grammar
+from streamsampler.spans.wanted import clear_attributes, close_attribute
 from streamsampler.spans.wire import (
     DEEP,
-    FULL,
     GROUP,
-    LINK_ID,
     MAX_DEPTH,
     OK,
-    PARENT_ID,
-    SPAN_ID,
     TAG,
-    TRACE_ID,
-    read_big_endian,
     read_payload,
     read_varint,
     skip_group,
 )
 
-# The slots of the walk's scratch: what is known of the span or link being read; the first ones are
-# the attribute's (`spans.attributes`).
-_TRACE_SIZE, _SPAN_SIZE, _PARENT_SIZE, _LINK_TRACE_SIZE, _LINK_SPAN_SIZE = range(
-    ATTRIBUTE_SLOTS, ATTRIBUTE_SLOTS + 5
-)
-SCRATCH: Final = ATTRIBUTE_SLOTS + 5
-
-
-@inlined
-def _open_span(spans: Rows, row: Word, resource: Word, scope: Word, scratch: Int64s) -> None:
-    spans[row]["trace_hi"] = 0
-    spans[row]["trace_lo"] = 0
-    spans[row]["span_id"] = 0
-    spans[row]["parent_id"] = 0
-    spans[row]["start"] = 0
-    spans[row]["end"] = 0
-    spans[row]["kind"] = 0
-    spans[row]["status"] = 0
-    spans[row]["flags"] = 0
-    spans[row]["resource"] = resource
-    spans[row]["scope"] = scope
-    spans[row]["name_at"] = 0
-    spans[row]["name_size"] = 0
-    spans[row]["state_at"] = 0
-    spans[row]["state_size"] = 0
-    spans[row]["message_at"] = 0
-    spans[row]["message_size"] = 0
-    scratch[_TRACE_SIZE] = 0
-    scratch[_SPAN_SIZE] = 0
-    scratch[_PARENT_SIZE] = 0
-
-
-@inlined
-def _open_scope(scopes: Rows, row: Word) -> None:
-    scopes[row]["name_at"] = 0
-    scopes[row]["name_size"] = 0
-    scopes[row]["version_at"] = 0
-    scopes[row]["version_size"] = 0
-
-
-@inlined
-def _close_span(spans: Rows, row: Word, scratch: Int64s) -> Word:
-    """Judge a span's ids once all of its fields are read, as the last of a repeated one counts."""
-    zero = np.uint64(0)
-    if scratch[_TRACE_SIZE] != 16 or (
-        spans[row]["trace_hi"] == zero and spans[row]["trace_lo"] == zero
-    ):
-        return TRACE_ID
-    if scratch[_SPAN_SIZE] != 8 or spans[row]["span_id"] == zero:
-        return SPAN_ID
-    if scratch[_PARENT_SIZE] != 8 and scratch[_PARENT_SIZE] != 0:
-        return PARENT_ID
-    return OK
-
-
-@inlined
-def _close_link(scratch: Int64s) -> Word:
-    """Judge a link's ids: for one of a wrong length the Collector refuses the whole record."""
-    trace_size = scratch[_LINK_TRACE_SIZE]
-    span_size = scratch[_LINK_SPAN_SIZE]
-    if (trace_size == 0 or trace_size == 16) and (span_size == 0 or span_size == 8):
-        return OK
-    return LINK_ID
-
-
-@inlined
-def _span_bytes(
-    buffer: Bytes, at: Word, size: Word, field: Word, spans: Rows, row: Word, scratch: Int64s
-) -> None:
-    if field == 1:
-        scratch[_TRACE_SIZE] = size
-        if size == 16:
-            spans[row]["trace_hi"] = read_big_endian(buffer, at)
-            spans[row]["trace_lo"] = read_big_endian(buffer, at + 8)
-    elif field == 2:
-        scratch[_SPAN_SIZE] = size
-        if size == 8:
-            spans[row]["span_id"] = read_big_endian(buffer, at)
-    elif field == 3:
-        spans[row]["state_at"] = at
-        spans[row]["state_size"] = size
-    elif field == 4:
-        scratch[_PARENT_SIZE] = size
-        spans[row]["parent_id"] = read_big_endian(buffer, at) if size == 8 else np.uint64(0)
-    elif field == 5:
-        spans[row]["name_at"] = at
-        spans[row]["name_size"] = size
-
-
-@inlined
-def _span_number(field: Word, word: Word, spans: Rows, row: Word) -> None:
-    if field == 6:
-        spans[row]["kind"] = np.int32(np.uint32(word))
-    elif field == 7:
-        spans[row]["start"] = word
-    elif field == 8:
-        spans[row]["end"] = word
-    elif field == 16:
-        spans[row]["flags"] = np.uint32(word)
-
-
-@inlined
-def _field(  # noqa: C901, PLR0912 - a kernel's state is its arguments; one branch a context
-    buffer: Bytes, context: Word, field: Word, word: Word, at: Word, size: Word,
-    spans: Rows, row: Word, scopes: Rows, scope: Word, events: Rows, event: Word, scratch: Int64s,
-) -> None:  # fmt: skip
-    """Take a scalar field that the schema knows, of its right wire type."""
-    if context == g.SPAN:
-        if field <= 5:
-            _span_bytes(buffer, at, size, field, spans, row, scratch)
-        else:
-            _span_number(field, word, spans, row)
-    elif g.ATTRIBUTES <= context < g.VALUES:
-        if field == 1:
-            scratch[KEY_AT] = at
-            scratch[KEY_SIZE] = size
-    elif g.VALUES <= context < g.PLAIN:
-        value_field(field, word, at, size, scratch)
-    elif context == g.STATUS:
-        if field == 3:
-            spans[row]["status"] = np.int32(np.uint32(word))
-        elif field == 2:
-            spans[row]["message_at"] = at
-            spans[row]["message_size"] = size
-    elif context == g.LINK:
-        if field == 1:
-            scratch[_LINK_TRACE_SIZE] = size
-        elif field == 2:
-            scratch[_LINK_SPAN_SIZE] = size
-    elif context == g.SCOPE:
-        if scope >= 0:
-            _scope_field(field, at, size, scopes, scope)
-    elif context == g.EVENT and event >= 0 and field == 2:
-        events[event]["name_at"] = at
-        events[event]["name_size"] = size
-
-
-@inlined
-def _scope_field(field: Word, at: Word, size: Word, scopes: Rows, scope: Word) -> None:
-    if field == 1:
-        scopes[scope]["name_at"] = at
-        scopes[scope]["name_size"] = size
-    elif field == 2:
-        scopes[scope]["version_at"] = at
-        scopes[scope]["version_size"] = size
+SPANS, RESOURCES, SCOPES, EVENTS = range(4)
+"""The tables that a scan fills."""
+TABLES: Final = 4
+_FULL: Final = 250  # no fault of the record: _FULL + the table that has no room for it
 
 
 @inlined
@@ -195,20 +52,20 @@ def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
     """Walk one record; returns its fault, or 0, and where the walk ended."""
     depth = 0
     context: Word = g.TRACES
-    row = filled[0] - 1
-    resource = filled[1] - 1
-    scope = filled[2] - 1
-    event = filled[3] - 1
+    row = filled[SPANS] - 1
+    resource = filled[RESOURCES] - 1
+    scope = filled[SCOPES] - 1
+    event = filled[EVENTS] - 1
     span_start = at
     while True:
         if at == end:
             if context == g.SPAN:
-                fault = _close_span(spans, row, scratch)
+                fault = close_span(spans, row, scratch)
                 if fault != OK:
                     return fault, at
                 spans[row]["size"] = at - span_start
             elif context == g.LINK:
-                fault = _close_link(scratch)
+                fault = close_link(scratch)
                 if fault != OK:
                     return fault, at
             elif context == g.SPAN_ATTRIBUTE:
@@ -260,45 +117,46 @@ def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
             if context == g.SPAN:
                 row += 1
                 if row == len(spans):
-                    return FULL, at
+                    return _FULL + SPANS, at
                 span_start = at
-                _open_span(spans, row, resource, scope, scratch)
-                clear(attributes, row)
-                filled[0] = row + 1
+                open_span(spans, row, resource, scope, scratch)
+                clear_attributes(attributes, row)
+                filled[SPANS] = row + 1
             elif g.ATTRIBUTES <= context < g.VALUES:
                 open_attribute(scratch)
             elif context == g.LINK:
-                scratch[_LINK_TRACE_SIZE] = 0
-                scratch[_LINK_SPAN_SIZE] = 0
+                open_link(scratch)
             elif context == g.RESOURCE_SPANS:
-                resource += 1
+                # A row that no span refers to serves again: else a message of two bytes, empty,
+                # would take as much room as a span.
+                if resource < 0 or (row >= 0 and spans[row]["resource"] == resource):
+                    resource += 1
                 if resource == len(resources):
-                    return FULL, at
-                clear(resources, resource)
-                filled[1] = resource + 1
+                    return _FULL + RESOURCES, at
+                clear_attributes(resources, resource)
+                filled[RESOURCES] = resource + 1
             elif context == g.SCOPE_SPANS:
                 if len(scopes) > 0:
-                    scope += 1
+                    if scope < 0 or (row >= 0 and spans[row]["scope"] == scope):
+                        scope += 1
                     if scope == len(scopes):
-                        return FULL, at
-                    _open_scope(scopes, scope)
-                    clear(scope_attributes, scope)
-                    filled[2] = scope + 1
+                        return _FULL + SCOPES, at
+                    open_scope(scopes, scope)
+                    clear_attributes(scope_attributes, scope)
+                    filled[SCOPES] = scope + 1
             elif context == g.EVENT:
                 if len(events) > 0:
                     event += 1
                     if event == len(events):
-                        return FULL, at
-                    events[event]["span"] = row
-                    events[event]["name_at"] = 0
-                    events[event]["name_size"] = 0
-                    clear(event_attributes, event)
-                    filled[3] = event + 1
+                        return _FULL + EVENTS, at
+                    open_event(events, event, row)
+                    clear_attributes(event_attributes, event)
+                    filled[EVENTS] = event + 1
             elif g.VALUES <= parent < g.PLAIN:
                 value_field(field, word, at, size, scratch)
             continue
         if _fits(holds, wire):
-            _field(
+            take_field(
                 buffer, context, field, word, at, size, spans, row, scopes, scope, events, event,
                 scratch,
             )  # fmt: skip
@@ -357,20 +215,21 @@ def scan_records(
         bounds: int64[n + 1], where each value begins and ends.
         skipped: uint8[n], 1 for a record to pass over.
         first: The record to begin with.
-        grammar: The schema's table (`grammar.trace_grammar`).
+        grammar: The schema's table (`grammar.trace_grammar`), for the scopes and events that
+            there is room for.
         keys: uint8, the attribute keys to locate, joined.
         key_bounds: int64[w + 1], where each key begins and ends.
-        key_table: int16[KEY_SLOTS + w], number + 1 of the first key in each slot, and behind each
-            key that of the next in its slot; 0: none.
-        spans: `SPAN` rows; those from ``filled[0]`` on are written.
+        key_table: int16[KEY_SLOTS + w], of `wanted.key_table_of` these keys.
+        spans: `SPAN` rows; those from ``filled[SPANS]`` on are written.
         attributes: `ATTRIBUTE` rows [spans, w], likewise.
-        resources: `ATTRIBUTE` rows [resources, w]; those from ``filled[1]`` on are written.
-        scopes: `SCOPE` rows, those from ``filled[2]`` on are written; none: scopes are passed over.
+        resources: `ATTRIBUTE` rows [resources, w]; likewise.
+        scopes: `SCOPE` rows, likewise; none: scopes are passed over.
         scope_attributes: `ATTRIBUTE` rows [scopes, w], likewise.
-        events: `EVENT` rows, those from ``filled[3]`` on are written; none: passed over likewise.
-        event_attributes: `ATTRIBUTE` rows [events, w].
+        events: `EVENT` rows, likewise; none: events are passed over.
+        event_attributes: `ATTRIBUTE` rows [events, w], likewise.
         records: `RECORD` rows, zero; what is found of each record is written here.
-        filled: int64[4], rows used of `spans`, `resources`, `scopes` and `events`; moved on.
+        filled: int64[TABLES + 1], the rows used of each table, moved on; and behind them the
+            table that is full, where not all are done.
         stack: int64, scratch for the enclosing messages.
         scratch: int64, for what is known of the span, attribute or link being read.
 
@@ -380,10 +239,10 @@ def scan_records(
     for record in range(first, len(bounds) - 1):
         if skipped[record] != 0:
             continue
-        spans_before = filled[0]
-        resources_before = filled[1]
-        scopes_before = filled[2]
-        events_before = filled[3]
+        spans_before = filled[SPANS]
+        resources_before = filled[RESOURCES]
+        scopes_before = filled[SCOPES]
+        events_before = filled[EVENTS]
         fault, at = _scan_record(
             buffer, bounds[record], bounds[record + 1], grammar, keys, key_bounds, key_table,
             spans, attributes, resources, scopes, scope_attributes, events, event_attributes,
@@ -391,13 +250,14 @@ def scan_records(
         )  # fmt: skip
         if fault == OK:
             size = bounds[record + 1] - bounds[record]
-            _note_spans(record, size, spans_before, filled[0], spans, records)
+            _note_spans(record, size, spans_before, filled[SPANS], spans, records)
             continue
-        filled[0] = spans_before
-        filled[1] = resources_before
-        filled[2] = scopes_before
-        filled[3] = events_before
-        if fault == FULL:
+        filled[SPANS] = spans_before
+        filled[RESOURCES] = resources_before
+        filled[SCOPES] = scopes_before
+        filled[EVENTS] = events_before
+        if fault >= _FULL:
+            filled[TABLES] = fault - _FULL
             return record
         records[record]["fault"] = fault
         records[record]["fault_at"] = at - bounds[record]

@@ -38,7 +38,6 @@ FAULTS: Final = (
     PARENT_ID,
     LINK_ID,
 ) = range(11)
-FULL: Final = 255  # no fault of the record: the columns have no room for it
 
 MAX_DEPTH: Final = 100
 MAX_LENGTH: Final = 0x7FFFFFFF

@@ -1,26 +1,28 @@
 """The scan against its plain twin: the same records accepted, the same fields."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from streamsampler.spans import columns as col
+from streamsampler.spans.columns import Rows
 from streamsampler.spans.records import join
 from streamsampler.spans.scan import FAULTS, Scan, Scanner
 from tests.oracle_otlp import Malformed, SpanFields, Value, hostile_records, read_record, records
-from tests.otlp_records import delimited, group, in_span
+from tests.otlp_records import delimited, group, in_span, number_field
 from tests.real_records import Encoding, real_records
 
 WANTED = (b"k", b"tenant.id", b"service.name", b"http.status_code", b"", b"\xff")
-KINDS = {
-    col.EMPTY: "none",
-    col.STRING: "string",
-    col.BOOL: "bool",
-    col.INT: "int",
-    col.DOUBLE: "double",
-    col.OTHER: "other",
-}
+SPAN = delimited(2, delimited(1, b"t" * 16) + delimited(2, b"s" * 8))
+
+
+def in_scope(*fields: bytes) -> bytes:
+    """Make a record of one span and these fields of its `ScopeSpans`, half of them behind it."""
+    half = len(fields) // 2
+    return delimited(1, delimited(2, b"".join((*fields[:half], SPAN, *fields[half:]))))
 
 
 def scanned(values: list[bytes], keys: tuple[bytes, ...] = WANTED) -> tuple[Scan, bytes]:
@@ -109,11 +111,12 @@ def _expected(value: bytes) -> list[SpanFields] | Malformed:
     expected = read_record(value)
     if isinstance(expected, Malformed):
         return expected
-    first = expected[0].resource if expected else 0
+    # Resources without spans have no row of their own.
+    rows = {number: row for row, number in enumerate(sorted({one.resource for one in expected}))}
     return [
         SpanFields(
             one.trace_id, one.span_id, one.parent_span_id, one.start, one.end, one.kind,
-            one.status, one.flags, one.trace_state, one.name, one.resource - first,
+            one.status, one.flags, one.trace_state, one.name, rows[one.resource],
             _wanted(one.resource_attributes), _wanted(one.attributes), one.message,
             (one.scope[0], one.scope[1], _wanted(one.scope[2])),
             tuple((name, _wanted(attributes)) for name, attributes in one.events),
@@ -221,13 +224,15 @@ def test_columns_grow_in_the_middle_of_a_record() -> None:
         scope = data.resource_spans.add().scope_spans.add()
         for span in range(100):
             number = 1 + resource * 100 + span
-            scope.spans.add(
+            made = scope.spans.add(
                 trace_id=number.to_bytes(16), span_id=number.to_bytes(8), name=f"{span}"
             )
+            made.attributes.add(key="k").value.int_value = number
+            made.events.add(name=f"{number}").attributes.add(key="k").value.int_value = -number
     value = data.SerializeToString()
     scan, buffer = scanned([value, value])
-    assert len(scan.spans) == 8000
-    assert len(scan.resources) == 80
+    assert len(scan.spans) == len(scan.events) == 8000
+    assert len(scan.resources) == len(scan.scopes) == 80
     assert scan.records["mixed"].tolist() == [True, True]
     assert repr(fields_of(scan, buffer, 1)) == repr(_expected(value))
 
@@ -248,6 +253,102 @@ def test_the_sizes_of_a_records_spans_add_up_to_the_record() -> None:
     assert totals.tolist() == [len(value) for value in values]
 
 
+def _attribute(key: bytes, text: bytes) -> bytes:
+    return delimited(1, key) + delimited(2, delimited(1, text))
+
+
+MERGED: dict[str, tuple[bytes, Callable[[SpanFields], bool]]] = {
+    "the last status message counts": (
+        in_span(delimited(15, delimited(2, b"first")) + delimited(15, delimited(2, b"last"))),
+        lambda span: span.message == b"last",
+    ),
+    "a later status without a message keeps the first's": (
+        in_span(delimited(15, delimited(2, b"kept")) + delimited(15, number_field(3, 2))),
+        lambda span: (span.message, span.status) == (b"kept", 2),
+    ),
+    "an empty status message that comes later counts": (
+        in_span(delimited(15, delimited(2, b"first") + delimited(2, b""))),
+        lambda span: span.message == b"",
+    ),
+    "two scopes of one place are one": (
+        in_scope(
+            delimited(1, delimited(1, b"first") + delimited(3, _attribute(b"k", b"a"))),
+            delimited(
+                1,
+                delimited(2, b"1.2")
+                + delimited(3, _attribute(b"k", b"b"))
+                + delimited(3, _attribute(b"tenant.id", b"c")),
+            ),
+        ),
+        lambda span: (
+            span.scope
+            == (b"first", b"1.2", {b"k": ("string", b"a"), b"tenant.id": ("string", b"c")})
+        ),
+    ),
+    "the last name of an event counts, and the first of its attributes": (
+        in_span(
+            delimited(
+                11,
+                delimited(2, b"first")
+                + delimited(3, _attribute(b"k", b"a"))
+                + delimited(2, b"last")
+                + delimited(3, _attribute(b"k", b"b")),
+            )
+        ),
+        lambda span: span.events == ((b"last", {b"k": ("string", b"a")}),),
+    ),
+    "a status message that is a number is an unknown field": (
+        in_span(delimited(15, number_field(2, 7))),
+        lambda span: span.message == b"",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_what_comes_twice_is_merged(name: str) -> None:
+    value, holds = MERGED[name]
+    scan, buffer = scanned([value])
+    found = fields_of(scan, buffer, 0)
+    assert not isinstance(found, Malformed)
+    assert holds(found[0]), found
+    assert_alike(value)
+
+
+EMPTY_MESSAGES = {
+    "resources": in_span(b"") + delimited(1, b"") * 5000,
+    "resources before": delimited(1, b"") * 5000 + in_span(b""),
+    "scopes": in_scope() + delimited(1, delimited(2, b"") * 5000),
+    "scopes after the span's": delimited(1, delimited(2, b"") * 9 + delimited(2, SPAN)) * 2,
+}
+
+
+@pytest.mark.parametrize("name", EMPTY_MESSAGES)
+def test_resources_and_scopes_without_spans_share_one_row(name: str) -> None:
+    value = EMPTY_MESSAGES[name]
+    scan, _ = scanned([value, value])
+    used = len(set(scan.spans["resource"].tolist()))
+    assert used <= len(scan.resources) <= used + 1
+    assert used <= len(scan.scopes) <= used + 1
+    assert_alike(value)
+
+
+def _room(rows: Rows) -> int:
+    assert rows.base is not None
+    return len(rows.base)
+
+
+def test_only_the_columns_that_are_full_grow() -> None:
+    value = in_span(delimited(11, b"") * 5000)
+    scanner = Scanner(WANTED, scopes=True, events=True)
+    batch = join([0], [0], [0], [None], [value], [None])
+    scan = scanner.scan(batch.buffer, batch.bounds)
+    assert len(scan.events) == 5000
+    fresh = _room(Scanner().scan(batch.buffer, batch.bounds).spans)
+    assert _room(scan.events) >= 5000 > fresh
+    others = scan.spans, scan.attributes, scan.resources, scan.scopes, scan.scope_attributes
+    assert {_room(rows) for rows in others} == {fresh}
+
+
 def test_scopes_and_events_that_nobody_wants_are_passed_over() -> None:
     values = [record.value for record in real_records("otlp-proto")]
     batch = join(
@@ -263,8 +364,9 @@ def test_scopes_and_events_that_nobody_wants_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 40, 200])
-def test_each_of_many_wanted_keys_is_found(count: int) -> None:
-    keys = tuple(f"key.{number}".encode() for number in range(count))
+@pytest.mark.parametrize("form", ["key.{}", "one.{:03}.slot"])
+def test_each_of_many_wanted_keys_is_found(count: int, form: str) -> None:
+    keys = tuple(form.format(number).encode() for number in range(count))
     value = in_span(
         b"".join(delimited(9, delimited(1, key) + delimited(2, delimited(1, key))) for key in keys)
     )
