@@ -45,6 +45,10 @@ class PolicyReader:
         """
         if not isinstance(items, list):
             return ()
+        if len(items) > MOST_POLICIES:
+            problem = f"has {len(items)} policies; {MOST_POLICIES} is the most, with parts"
+            self.findings.refuse(("policies",), problem)
+            return ()
         return self._siblings({("policies", i): item for i, item in enumerate(items)}, 1)
 
     def _siblings(self, items: Mapping[Path, object], level: int) -> tuple[Policy, ...]:

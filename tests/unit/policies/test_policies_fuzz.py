@@ -11,8 +11,8 @@ from streamsampler.kafka.policy_in_force import checked_policy_set
 from streamsampler.policies import PolicyError
 from streamsampler.policies.types import TYPES
 
-MOST_SECONDS = 0.1
-"""CPU time, of the best of three: a machine that is busy with other things says nothing."""
+MOST_SECONDS = 0.2
+"""CPU time, of the best of three; 0.1 on a machine that has nothing else to do."""
 SOUND = """
 policies:
   - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}

@@ -177,7 +177,7 @@ def test_the_largest_condition_is_judged_at_once() -> None:
     text = "name==1or " * ((MOST_PIECES - 3) // 4) + "true"
     begun = time.perf_counter()
     parse_condition(text, events=False)
-    assert time.perf_counter() - begun < 1  # 0.1 s on a machine that is not busy
+    assert time.perf_counter() - begun < 2  # 0.1 s on a machine that is not busy
 
 
 PIECES = [
