@@ -20,6 +20,8 @@ policies:
   - {name: tenants, type: tenant, tenant: {tenants: {initech: always, globex: 50}}}
 """
 BAD = "policies: [{name: errors, type: statuscode}]"
+MOST_SECONDS = 5.0
+"""Beside three brokers and a load; `benchmarks.policy_change` measures it with a million spans."""
 IN_FORCE, REFUSED = "policy_set_in_force", "policy_set_refused"
 
 
@@ -66,4 +68,4 @@ def test_each_trace_is_decided_by_exactly_one_version(scenario: OpenScenario) ->
     versions = {load_policy_set(text, "a set").version for text in (POLICIES, OTHER)}
     assert report.versions.keys() == versions
     assert min(report.versions.values()) > 100
-    assert took < 2.0
+    assert took < MOST_SECONDS
