@@ -183,6 +183,28 @@ class Http(_Section):
     address: str | None = "127.0.0.1:9478"
 
 
+class Topology(_Section):
+    """The control plane: what `streamsampler topology` goes by.
+
+    Attributes:
+        path: A folder for the apps' tables, each instance its own; None: in memory, and read back
+            from Kafka at each start.
+        web_address: Host and port of /progress, and of /health/ where that app runs.
+        publish_ms: Wall time between two tables of thresholds or health.
+        window_ms: How much stream time thresholds, rates and health speak of.
+        reference_ms: How far back the figures reach that thresholds are compared with.
+        table_partitions: How many partitions the sketches topic is expected to have; None: as many
+            as it has.
+    """
+
+    path: Path | None = Path("data/topology")
+    web_address: str = "127.0.0.1:6066"
+    publish_ms: Positive = 5_000
+    window_ms: Positive = 300_000
+    reference_ms: Positive = 3_600_000
+    table_partitions: Positive | None = None
+
+
 class Log(_Section):
     """What is logged and how."""
 
@@ -247,6 +269,7 @@ class Settings(BaseSettings):
     startup_timeout_ms: Positive = 15_000
     stop_timeout_ms: Positive = 20_000
     http: Http = Http()
+    topology: Topology = Topology()
     log: Log = Log()
 
     @property

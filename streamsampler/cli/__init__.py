@@ -49,6 +49,9 @@ COMMANDS: Final = {
     ),
     "topics": Listing("streamsampler.cli.topics", "topics", "Create the topics the sampler needs."),
     "policy": Listing("streamsampler.cli.policy", "policy", "Check policy sets and publish them."),
+    "topology": Listing(
+        "streamsampler.cli.topology", "topology", "Run an app of the control plane (Faust)."
+    ),
 }
 
 
@@ -97,6 +100,7 @@ NAMED_ERRORS: Final = {
     "streamsampler.spans.files.InputFileError": REFUSED,
     "streamsampler.kafka.errors.FailStopError": FAILED,
     "streamsampler.store.rocks.StoreError": FAILED,
+    "topologies.errors.TopologyError": FAILED,
 }
 """Errors whose text is a sentence for the user, by the place of their class, and what they exit
 with. By name, as an import of the classes would make every command pay for all packages."""

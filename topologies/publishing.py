@@ -1,0 +1,204 @@
+"""What every app here is: an agent that takes summaries in, and a timer that publishes.
+
+1. A record of the sketches topic is put into the table, under its identity, and into memory.
+2. Faust writes the entry to the changelog, and commits the record's offset after that.
+3. Every so often each owned shard's tables go to the tables topic, where they differ from what this
+   instance wrote last.
+4. When shards move, memory is dropped; when Faust has the table back, memory is made from it.
+
+So a crash at any point costs time: whoever takes a shard over reads the same entries again, and the
+tables that follow from them are the same.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from faust.types import TP
+from faust.web import Request, Response, View
+
+from streamsampler.config import Settings
+from topologies.app import TABLE, App
+from topologies.progress import Progress
+from topologies.shards import Shards, Taken
+
+_log = structlog.get_logger("topologies")
+
+TELL_SECONDS: Final = 60.0
+"""How often the log says how an app gets on."""
+UNREADABLE_LOGGED: Final = 10
+"""So many records that nobody can read are named in the log; after that they are only counted."""
+UNAVAILABLE: Final = 503
+INTERVAL_MS: Final = 5_000
+
+
+@dataclass(slots=True)
+class Running:
+    """An app and what it has in hand.
+
+    Attributes:
+        app: Faust's.
+        shards: What it knows.
+        progress: How it gets on.
+        written: What this instance last wrote under each key of the tables topic.
+        recovered: Whether the table is whole, so that what follows from it may be published.
+    """
+
+    app: App
+    shards: Shards
+    progress: Progress
+    written: dict[bytes, bytes] = field(default_factory=dict)
+    recovered: bool = False
+
+
+def intervals(window_ms: int) -> int:
+    """Tell how many intervals of stream time a window has.
+
+    Args:
+        window_ms: Its length.
+
+    Returns:
+        At least 1.
+    """
+    return max(1, -(-window_ms // INTERVAL_MS))
+
+
+def monotonic_ms() -> float:
+    """Read the clock that `Progress` goes by."""
+    return time.monotonic() * 1_000
+
+
+def assemble(settings: Settings, name: str, shards: Shards, every_ms: int) -> Running:
+    """Make an app of shards.
+
+    Args:
+        settings: Brokers and topics.
+        name: Of the topology.
+        shards: Empty; the app's from now on.
+        every_ms: Wall time between two rounds of publishing.
+
+    Returns:
+        The app, not started.
+
+    Raises:
+        ConfigError: Something in the settings has no counterpart in Faust.
+    """
+    app = App(settings, name)
+    running = Running(app, shards, Progress(monotonic_ms()))
+    table = app.Table(TABLE, key_type=bytes, value_type=bytes)
+    sketches = _raw_topic(app, settings.topics.sketches)
+    tables = _raw_topic(app, settings.topics.tables)
+
+    async def keep(stream: Any) -> None:
+        async for event in stream.events():
+            take(running, event.message.partition, event.message.offset, event.value, table)
+
+    async def recovered() -> None:
+        rebuild(running, table, settings.topics.sketches)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        running.recovered = False
+        running.written.clear()
+        shards.drop()
+
+    async def publish(*_: Any) -> None:
+        if running.recovered and not app.rebalancing:
+            await publish_round(running, tables)
+
+    async def tell(*_: Any) -> None:
+        _log.info("progress", topology=name, **running.progress.answer(monotonic_ms()))
+
+    app.agent(sketches, name=f"{name}-keep")(keep)
+    table.on_recover(recovered)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    app.timer(every_ms / 1_000, name=f"{name}-publish")(publish)
+    app.timer(TELL_SECONDS, name=f"{name}-tell")(tell)
+    _add_progress_page(running)
+    return running
+
+
+def _raw_topic(app: App, name: str) -> Any:
+    return app.topic(
+        name,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        allow_empty=True,
+    )
+
+
+def take(running: Running, shard: int, offset: int, value: bytes | None, table: Any) -> None:
+    """Take one record in; what nobody can read is counted, named in the log and passed over.
+
+    Args:
+        running: The app.
+        shard: The partition of the sketches topic.
+        offset: Of the record.
+        value: Its value.
+        table: The app's.
+    """
+    progress = running.progress
+    progress.records += 1
+    if running.shards.take(shard, value or b"", table) is not Taken.UNDECODABLE:
+        return
+    progress.undecodable += 1
+    if progress.undecodable <= UNREADABLE_LOGGED:
+        _log.warning("record not readable", shard=shard, offset=offset, seen=progress.undecodable)
+
+
+def rebuild(running: Running, table: Any, sketches: str) -> None:
+    """Make memory anew from a table that is whole.
+
+    Args:
+        running: The app.
+        table: The app's.
+        sketches: The topic whose partitions are the shards.
+    """
+    owned = {tp.partition for tp in _assignment(running.app) if tp.topic == sketches}
+    unreadable = running.shards.rebuild(owned, table.items())
+    running.progress.undecodable += unreadable
+    running.recovered = True
+    _log.info("shards owned", shards=sorted(owned), entries=len(table), unreadable=unreadable)
+
+
+def _assignment(app: App) -> set[TP]:
+    owned: set[TP] = app.consumer.assignment()
+    return owned
+
+
+async def publish_round(running: Running, topic: Any) -> None:
+    """Write what follows from the owned shards, where it is news.
+
+    Args:
+        running: The app; a table that could not be written is tried again next time.
+        topic: The tables topic.
+    """
+    progress = running.progress
+    for shard in running.shards.owned():
+        for key, value in running.shards.tables(shard).items():
+            if running.written.get(key) == value:
+                continue
+            try:
+                await (await topic.send(key=key, value=value))
+            except Exception as error:  # noqa: BLE001 - whatever the client raises, tables can wait
+                progress.refused += 1
+                _log.warning(
+                    "table not written", key=key.decode(errors="replace"), error=str(error)
+                )
+                return
+            running.written[key] = value
+            progress.tables += 1
+            progress.published_ms = monotonic_ms()
+    progress.rounds += 1
+    progress.round_ms = monotonic_ms()
+
+
+def _add_progress_page(running: Running) -> None:
+    @running.app.page("/progress")
+    async def show(view: View, _request: Request) -> Response:
+        now_ms = monotonic_ms()
+        status = UNAVAILABLE if running.progress.stalled(now_ms) else 200
+        answer = {"topology": running.app.topology, "shards": running.shards.owned()}
+        return view.json({**answer, **running.progress.answer(now_ms)}, status=status)
