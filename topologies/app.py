@@ -9,7 +9,7 @@ from typing import Any, Final
 import faust
 
 from streamsampler.config import ConfigError, Settings, load_settings
-from topologies.preparing import changelog_name, folder, prepare
+from topologies.preparing import LARGEST_RECORD_BYTES, changelog_name, folder, prepare
 from topologies.security import credentials
 
 CONFIG_VARIABLE: Final = "STREAMSAMPLER_CONFIG"
@@ -66,6 +66,7 @@ def app_options(settings: Settings, name: str) -> dict[str, Any]:
         "broker_session_timeout": session_ms / 1000,
         "broker_heartbeat_interval": session_ms / 1000 / HEARTBEAT_SHARE,
         "broker_max_poll_records": 500,
+        "producer_max_request_size": LARGEST_RECORD_BYTES,
         # What was read and not committed is read again: puts make that harmless.
         "processing_guarantee": "at_least_once",
         "consumer_auto_offset_reset": "earliest",

@@ -19,12 +19,15 @@ from topologies.errors import TopologyError
 
 BROKERS_DEFAULT: Final = -1
 CLIENT_ID: Final = "streamsampler-topology"
+LARGEST_RECORD_BYTES: Final = 2_097_152
 CHANGELOG_CONFIG: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
     # Entries live for minutes; what is replaced or deleted should be gone before a recovery.
     "segment.ms": "600000",
     "min.cleanable.dirty.ratio": "0.1",
     "delete.retention.ms": "3600000",
+    # An entry is a worker's record again.
+    "max.message.bytes": str(LARGEST_RECORD_BYTES),
 }
 
 

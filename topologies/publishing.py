@@ -46,7 +46,7 @@ class Running:
     """
 
     app: App
-    shards: Shards
+    shards: Shards[Any]
     progress: Progress
     written: dict[bytes, bytes] = field(default_factory=dict)
     recovered: bool = False
@@ -69,7 +69,7 @@ def monotonic_ms() -> float:
     return time.monotonic() * 1_000
 
 
-def assemble(settings: Settings, name: str, shards: Shards, every_ms: int) -> Running:
+def assemble(settings: Settings, name: str, shards: Shards[Any], every_ms: int) -> Running:
     """Make an app of shards.
 
     Args:
@@ -175,24 +175,29 @@ async def publish_round(running: Running, topic: Any) -> None:
         running: The app; a table that could not be written is tried again next time.
         topic: The tables topic.
     """
-    progress = running.progress
+    progress, failed = running.progress, False
     for shard in running.shards.owned():
-        for key, value in running.shards.tables(shard).items():
-            if running.written.get(key) == value:
-                continue
-            try:
-                await (await topic.send(key=key, value=value))
-            except Exception as error:  # noqa: BLE001 - whatever the client raises, tables can wait
-                progress.refused += 1
-                _log.warning(
-                    "table not written", key=key.decode(errors="replace"), error=str(error)
-                )
-                return
-            running.written[key] = value
-            progress.tables += 1
-            progress.published_ms = monotonic_ms()
+        try:
+            await _publish(running, shard, topic)
+        except Exception as error:  # noqa: BLE001 - whatever it is, other shards' tables go out
+            progress.refused += 1
+            failed = True
+            _log.warning("tables not written", shard=shard, error=repr(error))
+    if failed:
+        return  # a round that gets nowhere is no progress
     progress.rounds += 1
     progress.round_ms = monotonic_ms()
+
+
+async def _publish(running: Running, shard: int, topic: Any) -> None:
+    progress = running.progress
+    for key, value in running.shards.tables(shard).items():
+        if running.written.get(key) == value:
+            continue
+        await (await topic.send(key=key, value=value))
+        running.written[key] = value
+        progress.tables += 1
+        progress.published_ms = monotonic_ms()
 
 
 def _add_progress_page(running: Running) -> None:

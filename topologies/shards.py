@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from topologies.entries import Entry
 
@@ -52,39 +52,47 @@ class Window(Protocol):
     def forget(self, entry: Entry) -> None:
         """Let a summary go; nothing happens where there is none."""
 
+    def closing(self) -> Iterable[tuple[Entry, Any]]:
+        """Tell what the app itself wants kept in the table, each once; each is put after that."""
+
     def tables(self) -> Mapping[bytes, bytes]:
         """Tell the records of the tables topic, key and value, as they follow from what is in."""
 
 
+W = TypeVar("W", bound=Window)
+
+
 @dataclass(slots=True)
-class _Shard:
-    window: Window
-    entries: dict[int, set[Entry]] = field(default_factory=lambda: defaultdict(set))
+class _Shard(Generic[W]):
+    window: W
+    entries: dict[tuple[bytes, int], set[Entry]] = field(default_factory=lambda: defaultdict(set))
     newest: int | None = None
 
 
-class Shards:
+class Shards(Generic[W]):
     """The shards of one instance of an app.
 
     Args:
         read: Reads a record of the sketches topic; a ValueError where it is none.
-        kinds: The kinds of records that the app goes by.
+        write: Writes one, for what the app itself wants kept.
+        retained: For each kind of records that the app goes by, and of entries that are its own,
+            how many intervals, counted from the shard's newest, an entry is kept.
         make_window: Makes the window of a shard, from its number.
-        retained: How many intervals, counted from the shard's newest, an entry is kept.
     """
 
     def __init__(
         self,
         read: Callable[[bytes], Summary],
-        kinds: Iterable[str],
-        make_window: Callable[[int], Window],
-        retained: int,
+        write: Callable[[Any], bytes],
+        retained: Mapping[str, int],
+        make_window: Callable[[int], W],
     ) -> None:
         self._read = read
-        self._kinds = frozenset(kinds)
+        self._write = write
+        self._kinds = frozenset(retained)
+        self._retained = {kind[:1].encode(): count for kind, count in retained.items()}
         self._make_window = make_window
-        self._retained = retained
-        self._shards: dict[int, _Shard] = {}
+        self._shards: dict[int, _Shard[W]] = {}
 
     def take(self, shard: int, value: bytes, table: MutableMapping[bytes, bytes]) -> Taken:
         """Take a record of the sketches topic in, and let go what it makes too old.
@@ -106,10 +114,13 @@ class Shards:
         if summary.kind not in self._kinds:
             return Taken.OTHER_KIND
         known = self._shard(shard)
-        if known.newest is not None and entry.interval <= known.newest - self._retained:
+        if self._is_old(known, entry):
             return Taken.TOO_OLD
         table[key] = value
         self._put(known, entry, summary)
+        for own, closed in known.window.closing():
+            table[own.pack()] = self._write(closed)
+            self._put(known, own, closed)
         for old in self._expired(known):
             table.pop(old.pack(), None)
         return Taken.KEPT
@@ -155,34 +166,44 @@ class Shards:
         Returns:
             Records of the tables topic, key and value.
         """
-        return self._shard(shard).window.tables()
+        return self.window(shard).tables()
+
+    def window(self, shard: int) -> W:
+        """Tell the window of a shard that is owned."""
+        return self._shards[shard].window
 
     def drop(self) -> None:
         """Forget everything: the shards go to somebody, perhaps back to us."""
         self._shards = {}
 
-    def _shard(self, shard: int) -> _Shard:
+    def _shard(self, shard: int) -> _Shard[W]:
         if shard not in self._shards:
             self._shards[shard] = _Shard(self._make_window(shard))
         return self._shards[shard]
 
-    def _put(self, known: _Shard, entry: Entry, summary: Summary) -> None:
+    def _put(self, known: _Shard[W], entry: Entry, summary: Summary) -> None:
         known.window.put(entry, summary)
-        known.entries[entry.interval].add(entry)
+        known.entries[entry.kind, entry.interval].add(entry)
         known.newest = entry.interval if known.newest is None else max(known.newest, entry.interval)
 
-    def _too_old(self, known: _Shard) -> list[Entry]:
-        if known.newest is None:
-            return []
-        first = known.newest - self._retained + 1
-        old = [interval for interval in known.entries if interval < first]
-        return [entry for interval in old for entry in known.entries[interval]]
+    def _too_old(self, known: _Shard[W]) -> list[Entry]:
+        # All of one kind and interval are old, or none is.
+        return [
+            entry
+            for entries in known.entries.values()
+            if self._is_old(known, next(iter(entries)))
+            for entry in entries
+        ]
 
-    def _expired(self, known: _Shard) -> list[Entry]:
+    def _is_old(self, known: _Shard[W], entry: Entry) -> bool:
+        kept = self._retained.get(entry.kind, 0)  # a kind of another version: at once
+        return known.newest is not None and entry.interval <= known.newest - kept
+
+    def _expired(self, known: _Shard[W]) -> list[Entry]:
         old = self._too_old(known)
         for entry in old:
             known.window.forget(entry)
-            known.entries.pop(entry.interval, None)
+            known.entries.pop((entry.kind, entry.interval), None)
         return old
 
 

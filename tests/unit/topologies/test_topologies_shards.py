@@ -1,7 +1,7 @@
 """What an app knows of its shards: puts, windows, and memory made anew from the table."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +29,9 @@ class Sums:
     def forget(self, entry: Entry) -> None:
         self.numbers.pop(entry, None)
 
+    def closing(self) -> Iterator[tuple[Entry, Any]]:
+        return iter(())
+
     def tables(self) -> Mapping[bytes, bytes]:
         return {b"sum/%d" % self.shard: b"%d" % sum(self.numbers.values())}
 
@@ -50,11 +53,11 @@ def read(value: bytes) -> Summary:
     return summary
 
 
-def make() -> Shards:
-    return Shards(read, ["groups"], Sums, RETAINED)
+def make() -> Shards[Sums]:
+    return Shards(read, lambda _: b"", {"groups": RETAINED}, Sums)
 
 
-def sum_of(shards: Shards, shard: int = 0) -> bytes:
+def sum_of(shards: Shards[Sums], shard: int = 0) -> bytes:
     return shards.tables(shard)[b"sum/%d" % shard]
 
 
