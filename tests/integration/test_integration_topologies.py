@@ -1,0 +1,305 @@
+"""The control plane on a real Kafka: tables follow from summaries, whoever is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+from datasketches import kll_floats_sketch
+
+from streamsampler.config import Settings
+from streamsampler.estimates import summaries, tables
+from streamsampler.estimates.summaries import (
+    Demand,
+    Goal,
+    GroupSummary,
+    PairSummary,
+    Services,
+    ServiceSummary,
+    Summary,
+)
+from streamsampler.estimates.tables import RateTable, Table, ThresholdTable
+from tests.integration.sampling import make_settings, make_topics, read_all, wait_until
+from tests.kafka_cluster import REPOSITORY, free_ports
+
+COMMAND = (sys.executable, "-c", "from streamsampler.cli import main; main()", "topology")
+SHARDS = 4
+GROUPS = [(b"tenant", b"shop", b"GET /%d" % number) for number in range(SHARDS)]
+STOP_SECONDS = 30
+
+
+@pytest.fixture
+def settings(kafka: str, prefix: str, tmp_path: Path) -> Settings:
+    topology = {"publish_ms": 200, "path": tmp_path / "topology"}
+    return make_settings(kafka, prefix, tmp_path, topology=topology)
+
+
+class App:
+    """An app of the control plane in a process of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        folder: Path,
+        instance: int,
+        flags: Sequence[str],
+    ) -> None:
+        file = folder / "streamsampler.yaml"
+        file.write_text(settings.model_dump_json(exclude_none=True))
+        (self.port,) = free_ports(1)
+        self.log = folder / f"{name}-{instance}.log"
+        address = f"topology.web_address=127.0.0.1:{self.port}"
+        path = f"topology.path={folder / f'instance-{instance}'}"
+        command = [*COMMAND, name, "--config", str(file), "--set", address, "--set", path, *flags]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=REPOSITORY)
+
+    def page(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            return json.load(answer)
+
+    def shards(self) -> set[int]:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return set(self.page("/progress")["shards"])
+        except OSError:
+            return set()
+
+
+@contextmanager
+def running(
+    name: str, settings: Settings, folder: Path, instance: int = 1, flags: Sequence[str] = ()
+) -> Iterator[App]:
+    app = App(name, settings, folder, instance, flags)
+    try:
+        yield app
+    finally:
+        app.process.kill()
+        app.process.wait(STOP_SECONDS)
+
+
+def sketch_of(durations: list[float]) -> bytes:
+    sketch = kll_floats_sketch(2048)
+    sketch.update(np.array(durations, np.float32))
+    serialized: bytes = sketch.serialize()
+    return serialized
+
+
+def groups(number: int, interval: int, durations: list[float], partition: int = 0) -> Summary:
+    row = GroupSummary(
+        group=GROUPS[number],
+        traces=len(durations),
+        spans=2 * len(durations),
+        bytes=900,
+        errors=1,
+        kept=1,
+        rootless=0,
+        orphaned=0,
+        adjusted=float(len(durations)),
+        sketch=sketch_of(durations),
+    )
+    return Summary("groups", partition, interval, 0, (row,))
+
+
+def publish(settings: Settings, *records: tuple[int, Summary | bytes]) -> None:
+    """Write records to shards, compressed as workers do."""
+    producer = Producer({"bootstrap.servers": settings.bootstrap, "compression.type": "lz4"})
+    for shard, record in records:
+        value = record if isinstance(record, bytes) else summaries.pack(record)
+        producer.produce(settings.topics.sketches, value=value, partition=shard)
+    assert producer.flush(30) == 0
+
+
+def published(settings: Settings) -> dict[bytes, bytes]:
+    """The last record under each key of the tables topic."""
+    messages = read_all(settings, settings.topics.tables)
+    return {message.key() or b"": message.value() or b"" for message in messages}
+
+
+def counts(settings: Settings) -> dict[int, int]:
+    """How many traces each group's threshold follows from, by the group's number."""
+    found: dict[int, int] = {}
+    for value in published(settings).values():
+        table: Table = tables.unpack(value)
+        assert isinstance(table, ThresholdTable)
+        for group, known in table.groups.items():
+            found[GROUPS.index(group)] = known.count
+    return found
+
+
+def test_thresholds_follow_from_what_workers_published(settings: Settings, tmp_path: Path) -> None:
+    make_topics(settings, 2)
+    first, second = [float(ms) for ms in range(1, 501)], [float(ms) for ms in range(501, 1001)]
+    publish(
+        settings,
+        (1, groups(1, 100, first)),
+        (1, b"\xff not a summary"),
+        (1, groups(1, 100, second, partition=1)),
+    )
+    with running("thresholds", settings, tmp_path) as app:
+        wait_until(lambda: counts(settings) == {1: 1_000}, "the table")
+        table = tables.unpack(published(settings)[b"thresholds/1"])
+        assert isinstance(table, ThresholdTable)
+        assert table.version == 500_000
+        known = table.groups[GROUPS[1]]
+        assert known.quantiles == pytest.approx([500, 900, 950, 990, 999], abs=2)
+        progress = app.page("/progress")
+        assert (progress["records"], progress["undecodable"]) == (3, 1)
+        assert progress["published_ms_ago"] is not None
+        assert not progress["stalled"]
+        app.process.send_signal(signal.SIGINT)
+        assert app.process.wait(STOP_SECONDS) == 0
+    assert "Traceback" not in app.log.read_text()
+
+
+def test_a_record_that_comes_twice_changes_nothing(settings: Settings, tmp_path: Path) -> None:
+    make_topics(settings, 2)
+    summary = groups(0, 100, [1.0, 2.0, 3.0])
+    publish(settings, (0, summary))
+    with running("thresholds", settings, tmp_path) as app:
+        wait_until(lambda: counts(settings) == {0: 3}, "the table")
+        before = len(read_all(settings, settings.topics.tables))
+        publish(settings, (0, summary), (0, summary))
+        wait_until(lambda: app.page("/progress")["records"] == 3, "the copies")
+        rounds = app.page("/progress")["rounds"]
+        wait_until(lambda: app.page("/progress")["rounds"] > rounds + 1, "two rounds")
+        assert len(read_all(settings, settings.topics.tables)) == before
+
+
+def test_another_instance_takes_over_from_one_that_was_killed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    make_topics(settings, 2)
+    everything = set(range(SHARDS))
+    with (
+        running("thresholds", settings, tmp_path, 1) as one,
+        running("thresholds", settings, tmp_path, 2) as two,
+    ):
+        wait_until(
+            lambda: bool(
+                one.shards() and two.shards() and one.shards() | two.shards() == everything
+            ),
+            "both to own shards",
+        )
+        publish(settings, *((shard, groups(shard, 100, [5.0] * 10)) for shard in everything))
+        wait_until(lambda: counts(settings) == dict.fromkeys(everything, 10), "the first tables")
+        one.process.kill()
+        # What comes after the crash goes on top of what the killed one knew.
+        publish(settings, *((shard, groups(shard, 101, [5.0] * 7)) for shard in everything))
+        killed = time.monotonic()
+        wait_until(lambda: counts(settings) == dict.fromkeys(everything, 17), "the others' tables")
+        assert two.shards() == everything
+        assert time.monotonic() - killed < 45
+
+
+@pytest.mark.parametrize("kept", ["on disk", "in memory"])
+def test_an_instance_that_comes_back_goes_on(settings: Settings, tmp_path: Path, kept: str) -> None:
+    make_topics(settings, 2)
+    flags = [] if kept == "on disk" else ["--set", "topology.path=null"]
+    for taken in (1, 2):
+        publish(settings, (0, groups(0, 100 + taken, [5.0] * 10)))
+        with running("thresholds", settings, tmp_path, flags=flags) as app:
+            wait_until(lambda: counts(settings) == {0: 10 * taken}, "the table")  # noqa: B023
+            app.process.terminate()
+            assert app.process.wait(STOP_SECONDS) == 0
+    # It knew the first record from its table, and did not read it again.
+    assert app.log.read_text().count('"entries": 1') == 1
+
+
+def test_fausts_own_command_runs_an_app(settings: Settings, tmp_path: Path) -> None:
+    make_topics(settings, 2)
+    publish(settings, (0, groups(0, 100, [5.0] * 10)))
+    file = tmp_path / "streamsampler.yaml"
+    (port,) = free_ports(1)
+    topology = {**settings.topology.model_dump(), "web_address": f"127.0.0.1:{port}"}
+    own = Settings.model_validate({**settings.model_dump(), "topology": topology})
+    file.write_text(own.model_dump_json(exclude_none=True))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "faust", "-A", "topologies.thresholds", "worker"],
+        env={**os.environ, "STREAMSAMPLER_CONFIG": str(file)},
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: counts(settings) == {0: 10}, "the table")
+    finally:
+        process.kill()
+        process.wait(STOP_SECONDS)
+
+
+def test_rates_hold_a_goal_for_all_partitions(settings: Settings, tmp_path: Path) -> None:
+    make_topics(settings, 2)
+    goal = Goal("traces", 10.0, 0.1, "fair", {}, 1.0, {}, 1.0, 100)
+    demand = Demand("set/budget", goal, {(b"a",): (100, 100.0), (b"b",): (5, 5.0)})
+    both = [Summary("demands", partition, 100, 0, (demand,)) for partition in (0, 1)]
+    publish(settings, *((2, summary) for summary in both))
+    with running("rates", settings, tmp_path):
+        wait_until(lambda: b"rates/set/budget" in published(settings), "the rates")
+
+        def rates() -> dict[tuple[bytes, ...], float]:
+            table = tables.unpack(published(settings)[b"rates/set/budget"])
+            assert isinstance(table, RateTable)
+            return dict(table.rates)
+
+        # 40 a second and 2 a second ask for 10 a second: the small one gets what it asks for.
+        wait_until(lambda: rates() == {(b"a",): pytest.approx(0.2), (b"b",): 1.0}, "both")
+
+
+def test_health_is_published_and_shown(settings: Settings, tmp_path: Path) -> None:
+    make_topics(settings, 2)
+    services = Services(
+        (ServiceSummary(b"shop", 50, 5, 10, 1, {b"service.version": 2}, 0),),
+        (PairSummary(b"shop", b"stock", 20, 2, 1, -6.0, 3),),
+    )
+    publish(
+        settings,
+        (3, groups(3, 100, [10.0] * 4)),
+        (3, Summary("services", 0, 100, 0, services)),
+        (3, Summary("services", 1, 100, 0, services)),
+    )
+    with running("health", settings, tmp_path) as app:
+        wait_until(lambda: b"health/3" in published(settings), "the table")
+        wait_until(lambda: app.page("/progress")["records"] == 3, "all records")
+        shown = app.page("/health/")
+        assert shown["shards"] == list(range(SHARDS))
+        (group,) = shown["groups"]
+        assert (group["root_name"], group["traces"], group["p50_ms"]) == ("GET /3", 4, 10.0)
+        assert group["error_share"] == 0.25
+        (service,) = app.page("/health/services/")["services"]
+        assert (service["spans"], service["missing_attributes"]) == (100, {"service.version": 4})
+        (pair,) = shown["pairs"]
+        assert (pair["caller"], pair["callee"], pair["calls"]) == ("shop", "stock", 40)
+        assert pair["clock_skew_ms"] == -2.0
+
+        def spans() -> list[int]:
+            record = msgpack.unpackb(published(settings)[b"health/3"])
+            return [row["spans"] for row in record[3]["services"]]
+
+        wait_until(lambda: spans() == [100], "the last table")
+
+
+def test_missing_topics_and_missing_brokers_are_a_sentence(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with running("thresholds", settings, tmp_path) as app:
+        assert app.process.wait(STOP_SECONDS) == 1
+    assert app.log.read_text().startswith("Error: these topics do not exist: ")
+    nowhere = settings.model_copy(
+        update={"kafka": {"bootstrap.servers": "127.0.0.1:1"}, "startup_timeout_ms": 1_000}
+    )
+    with running("thresholds", nowhere, tmp_path) as app:
+        assert app.process.wait(STOP_SECONDS) == 1
+    assert app.log.read_text().startswith("Error: no broker answered at 127.0.0.1:1 within 1 s")
