@@ -206,7 +206,8 @@ def unpack(value: bytes) -> Summary:
     """
     try:
         record = msgpack.unpackb(value, strict_map_key=False)
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+        # A TypeError says that a map has a map or an array for a key.
         raise SummaryError(f"not msgpack: {error}.") from error
     if not isinstance(record, list) or len(record) != 6:
         raise SummaryError("expected an array of format, kind, partition, interval, part and body.")

@@ -66,6 +66,13 @@ def test_what_is_no_summary_is_refused(record: object) -> None:
         summaries.unpack(msgpack.packb(record))
 
 
+def test_a_map_for_a_key_is_refused() -> None:
+    with pytest.raises(SummaryError):
+        summaries.unpack(b"\x81\x80\x00")
+    with pytest.raises(TableError):
+        tables.unpack(b"\x81\x80\x00")
+
+
 @given(st.binary(max_size=200), st.integers(0, 3), st.integers(0, 400))
 def test_any_bytes_are_a_summary_or_refused(junk: bytes, which: int, place: int) -> None:
     good = summaries.pack(Summary(BODIES[which][0], 0, 0, 0, BODIES[which][1]))
