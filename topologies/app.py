@@ -9,7 +9,7 @@ from typing import Any, Final
 import faust
 
 from streamsampler.config import ConfigError, Settings, load_settings
-from topologies.preparing import LARGEST_RECORD_BYTES, folder, prepare
+from topologies.preparing import LARGEST_RECORD_BYTES, changelog_name, folder, prepare
 from topologies.security import credentials
 
 CONFIG_VARIABLE: Final = "STREAMSAMPLER_CONFIG"
@@ -31,8 +31,9 @@ class App(faust.App):
         super().__init__(**app_options(settings, name))
 
     async def on_first_start(self) -> None:
-        """Make what Faust looks for before it does, also under Faust's own command."""
-        await asyncio.to_thread(prepare, self.settings, self.topology, app_id(self), TABLE)
+        """Make the changelog before Faust looks for it, also under Faust's own command."""
+        changelog = changelog_name(app_id(self), TABLE)
+        await asyncio.to_thread(prepare, self.settings, self.topology, changelog)
         await super().on_first_start()
 
 

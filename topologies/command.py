@@ -10,7 +10,7 @@ import structlog
 
 from streamsampler.config import Log, Settings
 from topologies.app import TABLE, app_id, make_app
-from topologies.preparing import prepare
+from topologies.preparing import changelog_name, prepare
 
 MODULES: Final = {
     "thresholds": "topologies.thresholds",
@@ -36,7 +36,7 @@ def run(settings: Settings, name: str) -> None:
     asyncio.set_event_loop(loop)  # Faust's services look for it
     app = make_app(MODULES[name], settings)
     # Once here, where an error becomes a sentence; the app looks again when it starts.
-    prepare(settings, name, app_id(app), TABLE)
+    prepare(settings, name, changelog_name(app_id(app), TABLE))
     log_like_workers(settings.log)
     worker = faust.Worker(
         app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False

@@ -1,25 +1,17 @@
 """The topics of a topology: those it needs are there, and its changelog is as it should be.
 
 A changelog must have as many partitions as the sketches topic, since an app writes an entry to the
-partition that its record came from. And a group begins with an offset for every partition: while
-shards move, Faust drops records that it has fetched and goes back to what is committed, but only
-where something is; without that, they would be lost.
+partition that its record came from.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked so
     AdminClient,
     NewTopic,
-    OffsetSpec,
 )
 
 from streamsampler.config import Settings
@@ -27,7 +19,6 @@ from topologies.errors import TopologyError
 
 BROKERS_DEFAULT: Final = -1
 CLIENT_ID: Final = "streamsampler-topology"
-GROUP_IN_USE: Final = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP)
 LARGEST_RECORD_BYTES: Final = 2_097_152
 CHANGELOG_CONFIG: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
@@ -51,14 +42,13 @@ def folder(settings: Settings, name: str) -> Path | None:
     return None if path is None else path.absolute() / name
 
 
-def prepare(settings: Settings, name: str, app_id: str, table: str) -> int:
+def prepare(settings: Settings, name: str, changelog: str) -> int:
     """See to the folder of an app, and to the topics that it reads and writes.
 
     Args:
         settings: Brokers, names and the folder.
         name: Of the topology.
-        app_id: The app's, which is its consumer group too.
-        table: The app's; its changelog is made if it is not there.
+        changelog: Of the app's table; made if it is not there.
 
     Returns:
         How many shards there are: the partitions of the sketches topic.
@@ -67,7 +57,6 @@ def prepare(settings: Settings, name: str, app_id: str, table: str) -> int:
         TopologyError: The folder cannot be made, no broker answered, a topic is missing, or one
             has partitions that do not fit.
     """
-    changelog = changelog_name(app_id, table)
     _make_folder(folder(settings, name))
     try:
         # Its log would only say at length what the error says.
@@ -88,39 +77,7 @@ def prepare(settings: Settings, name: str, app_id: str, table: str) -> int:
             admin,
             NewTopic(changelog, shards, BROKERS_DEFAULT, config=dict(CHANGELOG_CONFIG)),
         )
-    _begin_offsets(settings, admin, app_id, shards)
     return shards
-
-
-def _begin_offsets(settings: Settings, admin: AdminClient, group: str, shards: int) -> None:
-    """Commit the beginning of each shard of which the group has committed nothing."""
-    timeout = settings.startup_timeout_ms / 1000
-    topic = settings.topics.sketches
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, n) for n in range(shards)])
-    try:
-        (known,) = admin.list_consumer_group_offsets([asked], request_timeout=timeout).values()
-        new = [part for part in known.result().topic_partitions if part.offset < 0]
-        if not new:
-            return
-        wanted = {
-            TopicPartition(topic, part.partition): OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-            for part in new
-        }
-        found = admin.list_offsets(wanted, request_timeout=timeout)
-        begun = [
-            TopicPartition(topic, part.partition, done.result().offset)
-            for part, done in found.items()
-        ]
-        (done,) = admin.alter_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, begun)], request_timeout=timeout
-        ).values()
-        done.result()
-    except KafkaException as error:
-        reason = error.args[0]
-        if reason.code() not in GROUP_IN_USE:  # whoever uses it has done this
-            raise TopologyError(
-                f"the offsets of the group {group} could not be set: {reason.str()}."
-            ) from error
 
 
 def check(settings: Settings, changelog: str, existing: Mapping[str, int]) -> None:

@@ -155,4 +155,4 @@ def test_topics_that_fit() -> None:
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TopologyError, match=r"cannot be made: .*; set topology\.path"):
-        prepare(settings(path=tmp_path / "file"), "rates", "app", "table")
+        prepare(settings(path=tmp_path / "file"), "rates", "log")
