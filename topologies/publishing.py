@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
+from faust.transport.consumer import Consumer
 from faust.types import TP
 from faust.web import Request, Response, View
 
@@ -95,6 +96,7 @@ def assemble(settings: Settings, name: str, shards: Shards[Any], every_ms: int) 
             take(running, event.message.partition, event.message.offset, event.value, table)
 
     async def recovered() -> None:
+        await seek_begun(app, settings.topics.sketches)
         rebuild(running, table, settings.topics.sketches)
 
     async def revoked(*_: Any, **__: Any) -> None:
@@ -161,6 +163,29 @@ def rebuild(running: Running, table: Any, sketches: str) -> None:
     running.progress.undecodable += unreadable
     running.recovered = True
     _log.info("shards owned", shards=sorted(owned), entries=len(table), unreadable=unreadable)
+
+
+async def seek_begun(app: App, sketches: str) -> None:
+    """Go back to the beginning of shards of which nothing has been committed yet.
+
+    While shards move, Faust drops records that it has fetched, and then goes back to what is
+    committed; but its client does not go back to an offset of 0, and without this those records
+    would be lost.
+
+    Args:
+        app: The app, while its flow stands still.
+        sketches: The topic whose partitions are the shards.
+    """
+    owned = {tp for tp in _assignment(app) if tp.topic == sketches}
+    if not owned:
+        return
+    consumer = app.consumer
+    assert isinstance(consumer, Consumer)
+    committed = await consumer.seek_to_committed()
+    begun = {tp for tp in owned if (committed.get(tp) or 0) <= 0}
+    if begun:
+        for tp, offset in (await consumer.earliest_offsets(*begun)).items():
+            await consumer.seek(tp, offset or 0)
 
 
 def _assignment(app: App) -> set[TP]:
