@@ -153,13 +153,15 @@ def _randomness(traces: Rows) -> UInt64s:
 
 
 def due_traces(
-    partition: int, traces: Rows, trigger: str, now_ms: int, shapes: ReadShapes = no_shapes
-) -> DueTraces:
+    partition: int, traces: Rows, groups: Int32s, trigger: str, now_ms: int,
+    shapes: ReadShapes = no_shapes,
+) -> DueTraces:  # fmt: skip
     """Put together what the policies are asked.
 
     Args:
         partition: The input partition.
         traces: `TRACE` rows [n].
+        groups: int32[n], numbers of their groups.
         trigger: What made them due, where it was the same for all; else empty.
         now_ms: Stream time.
         shapes: Tells the shapes of those asked for.
@@ -175,6 +177,7 @@ def due_traces(
         size_bytes=traces["size"].astype(np.int64),
         matched=np.ascontiguousarray(traces["matched"]),
         tenant=traces["tenant"].astype(np.int32),
+        group=groups,
         randomness=_randomness(traces),
         partition=np.full(len(traces), partition, np.int32),
         decided_ms=np.ascontiguousarray(decided_ms(traces, trigger, now_ms)),

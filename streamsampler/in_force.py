@@ -5,13 +5,19 @@ Whatever a batch is asked is asked here (`InForce.read`), and so is what is due 
 
 from collections.abc import Mapping
 
+from streamsampler.estimates.summaries import Summary
+from streamsampler.estimates.tables import Table, ThresholdTable
 from streamsampler.judging import Judge
 from streamsampler.limits import Limits, fold_settings
 from streamsampler.outcome import PolicyCounts
 from streamsampler.partition import BatchColumns, Partition, batch_columns
 from streamsampler.policies import PolicySet, TenantNumbers
+from streamsampler.policies.budgets import Budget, joined
+from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.matching import Matcher
 from streamsampler.policies.memory import Memory
+from streamsampler.policies.percentiles import Percentiles
+from streamsampler.policies.roots import RootNumbers
 from streamsampler.policies.sets import PolicySets
 from streamsampler.policies.together import CompiledSets
 from streamsampler.replacing import Ground, Replacement, alongside, answer_all, keep_answers
@@ -42,7 +48,11 @@ class InForce:
             PolicyError: The policies cannot be compiled.
         """
         self._limits = limits
-        self._ground = Ground(TenantNumbers(), Memory(), topic_partitions)
+        tenants, roots = TenantNumbers(), RootNumbers()
+        groups = GroupNumbers(tenants, roots)
+        self._ground = Ground(
+            tenants, roots, groups, Percentiles(groups), {}, Memory(), topic_partitions
+        )
         self._replacement: Replacement | None = None
         self.counts: dict[tuple[str, str], PolicyCounts] = {}
         self._decide_by(self._ground.compile(sets), {})
@@ -51,6 +61,46 @@ class InForce:
     def sets(self) -> PolicySets:
         """The policies in force."""
         return self._compiled.sets
+
+    @property
+    def groups(self) -> GroupNumbers:
+        """The numbers of the groups of traces."""
+        return self._ground.groups
+
+    def learn(self, key: bytes, table: Table) -> None:
+        """Learn what the control plane tells of the whole group.
+
+        Args:
+            key: Of its record.
+            table: What it says.
+        """
+        if isinstance(table, ThresholdTable):
+            self._ground.percentiles.learn(key, table)
+        else:
+            self._ground.rates[table.policy] = table
+
+    def demands(self, partition: int, before: int | None, part: int) -> list[Summary]:
+        """Tell what was asked of goals in intervals that are over, each once.
+
+        Args:
+            partition: The input partition.
+            before: Number of the interval that is not over yet; None: all are.
+            part: The offset at which the partition's owner began.
+
+        Returns:
+            One summary for each interval.
+        """
+        told = [
+            summary
+            for budget in self._ground.learned.of(partition, Budget)
+            for summary in budget.tell(partition, before, part)
+        ]
+        return joined(told)
+
+    @property
+    def percentiles(self) -> Percentiles:
+        """How long the traces of each group take."""
+        return self._ground.percentiles
 
     @property
     def default(self) -> PolicySet:
@@ -74,7 +124,8 @@ class InForce:
         """
         scan = self._scanner.scan(batch.buffer, batch.bounds, passed)
         matches = self._matcher.match(batch.buffer, scan, batch.headers)
-        return batch_columns(batch, scan, matches, self._matcher.ranks())
+        matcher = self._matcher
+        return batch_columns(batch, scan, matches, matcher.ranks(), matcher.root_order)
 
     def forget(self, partition: int) -> None:
         """Forget what policies have learned of a partition that is gone.
@@ -83,6 +134,7 @@ class InForce:
             partition: Its number.
         """
         self._ground.learned.forget(partition)
+        self._ground.percentiles.forget(partition)
 
     def use(self, sets: PolicySets, held: Mapping[int, Partition]) -> bool:
         """Let other policies come into force; `Sampler.use` says how.
@@ -140,6 +192,8 @@ class InForce:
         self.judge = Judge(
             compiled,
             self._ground.tenants,
+            self._ground.groups,
+            self._ground.percentiles,
             self._limits.max_record_bytes,
             list(self.counts.values()),
         )
@@ -153,7 +207,9 @@ class InForce:
     def _ask(self, *compiled: CompiledSets) -> None:
         """Ask of each span that comes in what all of these ask."""
         predicates = {bit: one for each in compiled for bit, one in each.predicates.items()}
-        self._matcher = Matcher(predicates, self.default.tenant, self._ground.tenants)
+        self._matcher = Matcher(
+            predicates, self.default.tenant, self._ground.tenants, self._ground.roots
+        )
         self._scanner = Scanner(
             self._matcher.wanted,
             scopes=self._matcher.reads_scopes,

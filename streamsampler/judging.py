@@ -14,8 +14,11 @@ from streamsampler.outcome import Outcome, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import TenantNumbers, Verdicts
 from streamsampler.policies.compiled import SAMPLED
+from streamsampler.policies.groups import GroupNumbers
+from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.together import CompiledSets
 from streamsampler.spans.columns import Bytes, Int64s, Rows
+from streamsampler.sums import INTERVAL_MS
 from streamsampler.traces.due import forget, records_of
 from streamsampler.traces.spans_out import words_of
 from streamsampler.trees import TreeReader
@@ -57,6 +60,8 @@ class Judge:
         self,
         compiled: CompiledSets,
         tenants: TenantNumbers,
+        groups: GroupNumbers,
+        percentiles: Percentiles,
         most_bytes: int,
         counts: Sequence[PolicyCounts],
     ) -> None:
@@ -65,6 +70,8 @@ class Judge:
         Args:
             compiled: The policies.
             tenants: Numbers the tenants.
+            groups: Numbers the groups of traces.
+            percentiles: Told what the traces of each group take.
             most_bytes: The largest value of an emission.
             counts: What each policy did, in the order of all policies; added to.
         """
@@ -72,6 +79,8 @@ class Judge:
         self._policies = compiled.sets.default
         self._words = words_on(compiled)
         self._tenants = tenants
+        self._groups = groups
+        self._percentiles = percentiles
         self._names: list[str | None] = [None]
         self._most_bytes = most_bytes
         self._trees = TreeReader()
@@ -96,13 +105,24 @@ class Judge:
         """
         if not len(rows):
             return None
+        if trigger:
+            return self._decide(partition, rows, trigger, outcome)
+        # What is decided in an interval may rest on what was measured in those before it.
+        intervals = partition.table.rows["due_ms"][rows] // INTERVAL_MS
+        parts = np.split(rows, np.flatnonzero(np.diff(intervals)) + 1)
+        judged = [self._decide(partition, part, trigger, outcome) for part in parts]
+        return judged[0] if len(judged) == 1 else _joined(judged)
+
+    def _decide(self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome) -> Judged:
         table, now_ms = partition.table, partition.table.now_ms
         traces = table.rows[rows]
         records = records_of(table, rows)
         due = due_traces(
-            partition.number, traces, trigger, now_ms,
+            partition.number, traces, self._groups.of(traces["tenant"], traces["root"]),
+            trigger, now_ms,
             self._trees.due(partition.shelf, traces, records).shapes,
         )  # fmt: skip
+        self.settle(partition, int(due.decided_ms[0]) // INTERVAL_MS)
         verdicts, deciders = self._compiled.decide(due)
         self._count(verdicts)
         kept = verdicts.decision == SAMPLED
@@ -120,6 +140,7 @@ class Judge:
             )
         )  # fmt: skip
         partition.count_verdicts(traces, verdicts)
+        partition.sums.add(due, traces, verdicts)
         seconds = decided_ms(traces, trigger, now_ms) // 1000
         partition.forget_decided(now_ms - self._policies.decision_ttl_ms)
         partition.decided.remember(due.id_hi, due.id_lo, seconds, verdicts.decision)
@@ -127,6 +148,16 @@ class Judge:
         partition.shelf.release(records)
         forget(table, rows)
         return Judged(traces, verdicts.decision, seconds)
+
+    def settle(self, partition: Partition, before: int | None) -> None:
+        """Work out what the partition's intervals come to that are over.
+
+        Args:
+            partition: The partition.
+            before: Number of the interval that is not over yet; None: all are.
+        """
+        settled = partition.sums.settle(before, self._groups)
+        self._percentiles.add(partition.number, settled)
 
     def _count(self, verdicts: Verdicts) -> None:
         policies = len(self._counts)
@@ -144,6 +175,14 @@ class Judge:
         for number in range(len(self._names), self._tenants.count):
             self._names.append(self._tenants.name(number).decode(errors="replace"))
         return self._names
+
+
+def _joined(judged: Sequence[Judged]) -> Judged:
+    return Judged(
+        np.concatenate([one.traces for one in judged]),
+        np.concatenate([one.verdicts for one in judged]),
+        np.concatenate([one.seconds for one in judged]),
+    )
 
 
 def follow(

@@ -15,6 +15,7 @@ from streamsampler.spans.records import Headers, RecordBatch
 from streamsampler.spans.scan import Scan
 from streamsampler.store import LATE_SPAN
 from streamsampler.store.shelf import Shelf
+from streamsampler.sums import Sums
 from streamsampler.traces.decided import DecidedTraces
 from streamsampler.traces.fold import (
     ADOPTING,
@@ -40,6 +41,7 @@ class BatchColumns:
         scan: Its columns.
         matches: What the predicates say of its spans.
         ranks: int32[tenants], the tenants' order by name.
+        root_order: uint64[root operations], which of several counts.
         randomness: uint64[spans], R where a tracestate states it.
         fates: uint8[spans], one of fold.BUFFERED to fold.REPLAYED.
         targets: int64[spans], the row that the fate speaks of.
@@ -52,6 +54,7 @@ class BatchColumns:
     scan: Scan
     matches: Matches
     ranks: Int32s
+    root_order: UInt64s
     randomness: UInt64s
     fates: Bytes
     targets: Int64s
@@ -60,7 +63,9 @@ class BatchColumns:
     stream_ms: Int64s
 
 
-def batch_columns(batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32s) -> BatchColumns:
+def batch_columns(
+    batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32s, root_order: UInt64s
+) -> BatchColumns:
     """Put together what is known of a batch, with room for what the fold finds.
 
     Args:
@@ -68,6 +73,7 @@ def batch_columns(batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32
         scan: Its columns.
         matches: What the predicates say of its spans.
         ranks: int32[tenants], the tenants' order by name.
+        root_order: uint64[root operations], which of several counts.
 
     Returns:
         The columns, nothing folded yet.
@@ -80,6 +86,7 @@ def batch_columns(batch: RecordBatch, scan: Scan, matches: Matches, ranks: Int32
         scan=scan,
         matches=matches,
         ranks=ranks,
+        root_order=root_order,
         randomness=randomness,
         fates=np.empty(spans, np.uint8),
         targets=np.empty(spans, np.int64),
@@ -104,6 +111,7 @@ class Partition:
         position: The offset behind the last record taken in.
         recalled: Whether all past decisions are known.
         counts: What became of what it brought.
+        sums: What its decided traces come to.
         not_reopened: Why the blocks that the store held were of no use; else empty.
     """
 
@@ -114,6 +122,7 @@ class Partition:
     settings: Int64s
     out: SpansOut
     resume: Checkpoint
+    sums: Sums
     position: int = 0
     recalled: bool = False
     counts: Counts = field(default_factory=Counts)
@@ -154,7 +163,8 @@ class Partition:
         reserve(table, int(scan.records["spans"][run].sum()))
         stop = fold_records(
             scan.spans, scan.records, batch.offsets, batch.times_ms, run.start, run.stop,
-            columns.matches.matched, columns.matches.tenants, columns.ranks, columns.randomness,
+            columns.matches.matched, columns.matches.tenants, columns.ranks,
+            columns.matches.roots, columns.root_order, columns.randomness,
             table.rows, table.slots, table.entries, table.entry_slots, table.buckets,
             table.registers, decided.rows, decided.slots, self.settings,
             columns.fates, columns.targets, columns.stored, columns.buffered, columns.stream_ms,

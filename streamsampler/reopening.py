@@ -16,6 +16,7 @@ from streamsampler.policies import PolicySet
 from streamsampler.spans.columns import Bytes
 from streamsampler.spans.records import RecordBatch
 from streamsampler.store import Block, BlockStore, Shelf, StoreError, check_block, decode_block
+from streamsampler.sums import Sums
 from streamsampler.traces.decided import DecidedTraces, PastDecision
 from streamsampler.traces.fold import refold_spans
 from streamsampler.traces.spans_out import SpansOut
@@ -84,6 +85,7 @@ def _begun(
         settings=fold_settings(policies, limits, resume.position),
         out=out,
         resume=resume,
+        sums=Sums(number, resume.position),
         position=low,
         recalled=low == resume.position,  # nothing is undecided
     )

@@ -12,10 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamsampler.estimates.tables import RateTable
 from streamsampler.partition import Partition
 from streamsampler.policies import PolicyError
+from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.memory import Memory
+from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.policy_type import Compilation
+from streamsampler.policies.roots import RootNumbers
 from streamsampler.policies.sets import PolicySets
 from streamsampler.policies.tenants import TenantNumbers
 from streamsampler.policies.together import CompiledSets, compile_sets
@@ -27,11 +31,19 @@ class Ground(NamedTuple):
 
     Attributes:
         tenants: Numbers the tenants.
+        roots: Numbers the root operations.
+        groups: Numbers the groups of traces.
+        percentiles: How long the traces of each group take.
+        rates: What the control plane told of goals, by policy.
         learned: What policies have learned.
         partitions: How many partitions the input topic has.
     """
 
     tenants: TenantNumbers
+    roots: RootNumbers
+    groups: GroupNumbers
+    percentiles: Percentiles
+    rates: dict[str, RateTable]
     learned: Memory
     partitions: int
 
@@ -50,8 +62,10 @@ class Ground(NamedTuple):
         """
         bits = {one: bit for bit, one in before.predicates.items()} if before else {}
         compilation = Compilation(
-            self.tenants, bits=bits, learned=self.learned, partitions=self.partitions
-        )
+            self.tenants, bits=bits, learned=self.learned, percentiles=self.percentiles,
+            groups=self.groups, rates=self.rates,
+            partitions=self.partitions,
+        )  # fmt: skip
         return compile_sets(sets, compilation)
 
 

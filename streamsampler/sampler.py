@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from streamsampler.estimates.summaries import Summary
+from streamsampler.estimates.tables import Table
 from streamsampler.in_force import InForce
 from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
 from streamsampler.judging import follow
@@ -31,12 +33,14 @@ from streamsampler.outcome import (
 )
 from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import PolicySet
+from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.sets import PolicySets, sets_of
 from streamsampler.reopening import begin_again, take_over
 from streamsampler.shedding import buffered, surplus
 from streamsampler.spans.keys import check_keys
 from streamsampler.spans.records import RecordBatch
 from streamsampler.store import BlockStore
+from streamsampler.sums import INTERVAL_MS
 from streamsampler.traces.decided import PastDecision, buffered_though_decided
 from streamsampler.traces.due import all_rows, due_rows
 from streamsampler.traces.fold import CLOSED, LATE
@@ -346,6 +350,38 @@ class Sampler:
             StoreError: The store cannot be read.
         """
         self._in_force.go_on(self._partitions)
+
+    def learn(self, key: bytes, table: Table) -> None:
+        """Learn what the control plane tells of the whole group, for what is decided from then on.
+
+        Args:
+            key: Of the record on the tables topic.
+            table: What it says.
+        """
+        self._in_force.learn(key, table)
+
+    @property
+    def percentiles(self) -> Percentiles:
+        """How long the traces of each group take."""
+        return self._in_force.percentiles
+
+    def summaries(self, partition: int, *, leaving: bool = False) -> list[Summary]:
+        """Tell what decided traces come to, of intervals that are over; each is told once.
+
+        Args:
+            partition: One that the engine holds.
+            leaving: Whether the interval that is not over is to be told too.
+
+        Returns:
+            The summaries, for the commit that makes their decisions last.
+        """
+        held = self._partitions[partition]
+        now = None if leaving else held.table.now_ms // INTERVAL_MS
+        self._in_force.judge.settle(held, now)
+        return [
+            *held.sums.tell(),
+            *self._in_force.demands(partition, now, held.sums.part),
+        ]
 
     def checkpoint(self, partition: int) -> Checkpoint:
         """Tell where a partition stands, for a commit.

@@ -22,6 +22,7 @@ tenant: {{key: "{tenant}", source: {source}}}
 policies:
   - {{name: shapes, type: shape, shape: {{min_orphans: 3}}}}
   - {{name: limited, type: rate_limiting, rate_limiting: {{spans_per_second: 1}}}}
+  - {{name: goal, type: adaptive, adaptive: {{traces_per_second: 1}}}}
   - name: shared
     type: composite
     composite:

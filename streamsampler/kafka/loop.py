@@ -25,6 +25,7 @@ from streamsampler.kafka.poison import Suspects
 from streamsampler.kafka.policy_topic import PolicyTopic
 from streamsampler.kafka.records import Reading, read_messages, sift
 from streamsampler.kafka.reporting import Reporting, Watch
+from streamsampler.kafka.table_topic import TableTopic
 from streamsampler.kafka.takeover import TakeOver
 from streamsampler.observe import Vitals
 from streamsampler.sampler import Checkpoint, Outcome, Sampler
@@ -32,6 +33,8 @@ from streamsampler.spans.formats import Translate
 from streamsampler.store import BlockStore, StoreError
 
 POLL_SECONDS: Final = 0.05
+TABLES_MS: Final = 500
+"""So often it is looked for what the control plane tells."""
 MEND_MS: Final = 5_000
 """How long a store that failed is left alone before it is opened again."""
 SLICE_MS: Final = 50
@@ -53,6 +56,8 @@ class Links:
         admin: For offsets.
         outbox: For what is written.
         policies: The policies topic, read to its end.
+        tables: What the control plane tells; None where there is no such topic.
+        shards: How many partitions the sketches topic has; 0: there is none.
         store: The engine's blocks.
         translate: From the input's format to OTLP protobuf; None where they are one.
     """
@@ -61,6 +66,8 @@ class Links:
     admin: AdminClient
     outbox: Outbox
     policies: PolicyTopic
+    tables: TableTopic | None
+    shards: int
     store: BlockStore
     translate: Translate | None
 
@@ -115,7 +122,7 @@ class Worker:
             clock.monotonic_ms(),
         )
         self._committed: dict[int, tuple[int, int]] = {}
-        self._next_commit_ms = 0
+        self._next_commit_ms = self._next_tables_ms = 0
         self._store_trouble = ""
         self._mend_at_ms = 0
         self._settled = False
@@ -162,6 +169,7 @@ class Worker:
         """One batch, and what is due besides."""
         self._reporting.vitals.turned(self._clock.monotonic_ms())
         self._guarded(self._follow_policies)
+        self._follow_tables()
         self._guarded(self._take_batch)
         self._guarded(self._advance_idle)
         self._guarded(self._go_on_taking_over)
@@ -201,6 +209,14 @@ class Worker:
         if self._sampler.policies.version != before:
             _log.info("policy_set_in_force", version=self._sampler.policies.version)
             self._next_commit_ms = 0  # and with it, what is told of the policies
+
+    def _follow_tables(self) -> None:
+        """Take up what the control plane told the workers."""
+        now_ms = self._clock.monotonic_ms()
+        if self._links.tables is not None and now_ms >= self._next_tables_ms:
+            self._next_tables_ms = now_ms + TABLES_MS
+            for key, table in self._links.tables.follow():
+                self._sampler.learn(key, table)
 
     def _take_batch(self) -> None:
         # While decisions are read back, that waits instead.
@@ -258,13 +274,14 @@ class Worker:
             return
         self._take_over.step(now_ms, self._sampler.policies.default.decision_ttl_ms)
 
-    def _commit(self, partitions: Collection[int]) -> None:
+    def _commit(self, partitions: Collection[int], leaving: Collection[int] = ()) -> None:
         """Make what was done so far last.
 
         1. Of each partition, the engine says where it stands: the low watermark, which is the
            first offset that an undecided trace still needs, the position and the stream time.
         2. The outbox commits: the low watermark as the group's offset, the rest as its metadata,
-           together with all kept traces, decisions and dead letters written since the last commit.
+           together with all kept traces, decisions and dead letters written since the last commit,
+           and with what the decided traces of intervals that are over come to.
            Exactly once, that is one transaction; at least once, it is an order
            (`outbox.OrderedOutbox`).
         3. The engine learns of it, and lets go of the blocks that no one can need any more.
@@ -274,6 +291,7 @@ class Worker:
 
         Args:
             partitions: Of those that the engine holds, all that are live or paused.
+            leaving: Those that somebody else has next.
 
         Raises:
             RollBackError: It was refused, and must be undone.
@@ -285,6 +303,7 @@ class Worker:
         # On an idle partition only stream time moves on, which the next record would tell too.
         moved = {p: c for p, c in checkpoints.items() if self._committed.get(p) != _offsets(c)}
         offsets = [to_commit(self._topic, p, checkpoint) for p, checkpoint in moved.items()]
+        self._write_summaries(partitions, leaving)
         began_ms, written = self._clock.monotonic_ms(), self._links.outbox.written_bytes
         refused = self._links.outbox.commit(self._consumer, offsets, self._overdue)
         if refused is not None:
@@ -295,6 +314,17 @@ class Worker:
         for partition, checkpoint in checkpoints.items():
             self._committed[partition] = _offsets(checkpoint)
             self._sampler.committed(partition, checkpoint)
+
+    def _write_summaries(self, partitions: Collection[int], leaving: Collection[int]) -> None:
+        if not self._links.shards:
+            return
+        told = [
+            summary
+            for partition in partitions
+            for summary in self._sampler.summaries(partition, leaving=partition in leaving)
+        ]
+        if told:
+            self._links.outbox.add_summaries(told, self._links.shards)
 
     def _deliver(self, outcome: Outcome, reading: Reading | None) -> None:
         self._links.outbox.add(outcome, reading)
@@ -393,17 +423,17 @@ class Worker:
         partitions = [one.partition for one in revoked]
         committed = False
         if not self._failed and set(partitions) & set(self._held):
-            committed = self._commit_before_leaving()
+            committed = self._commit_before_leaving(partitions)
         self._leave(partitions, State.REVOKED, keep=committed)
 
-    def _commit_before_leaving(self) -> bool:
+    def _commit_before_leaving(self, leaving: Sequence[int]) -> bool:
         """Commit everything, as what is left behind is somebody else's in a moment.
 
         Returns:
             Whether it is committed; else all is undone, and whoever is next does it again.
         """
         before = set(self._held)
-        self._guarded(lambda: self._commit(self._held))
+        self._guarded(lambda: self._commit(self._held, leaving))
         return before == set(self._held)
 
     def _on_lost(self, _: Consumer, lost: Sequence[TopicPartition]) -> None:

@@ -1,16 +1,18 @@
 """What a worker writes, and how it is made to last: in transactions, or in a certain order."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamsampler.config import Topics
+from streamsampler.estimates.summaries import Summary
 from streamsampler.kafka.commits import commit_offsets
 from streamsampler.kafka.dead_letters import dead_letter
 from streamsampler.kafka.errors import FailStopError, RollBackError
 from streamsampler.kafka.records import Reading
+from streamsampler.kafka.sketches import sketch_records
 from streamsampler.kafka.transactions import Transactions
 from streamsampler.outcome import Decision, Outcome
 
@@ -64,6 +66,23 @@ class Outbox(ABC):
             RollBackError: Something written earlier was not taken, and may be another time.
             RestartError: The producer is of no use.
         """
+
+    def add_summaries(self, summaries: Iterable[Summary], shards: int) -> None:
+        """Write what decided traces come to, to last with their decisions.
+
+        Args:
+            summaries: Of partitions that are committed next.
+            shards: How many partitions the sketches topic has.
+
+        Raises:
+            FailStopError: Something written earlier, or this, was refused for good.
+            RollBackError: Something written earlier was not taken, and may be another time.
+            RestartError: The producer is of no use.
+        """
+        for record in sketch_records(summaries, shards):
+            self._produce(
+                self._topics.sketches, partition=record.shard, key=record.key, value=record.value
+            )
 
     @abstractmethod
     def commit(
@@ -182,6 +201,11 @@ class TransactionalOutbox(Outbox):
     ) -> None:
         super().__init__(producer, topics, worker_id)
         self._transactions = transactions
+
+    def add_summaries(self, summaries: Iterable[Summary], shards: int) -> None:
+        """See `Outbox`."""
+        self._transactions.begin()
+        super().add_summaries(summaries, shards)
 
     def add(self, outcome: Outcome, reading: Reading | None = None) -> None:
         """See `Outbox`."""

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from streamsampler.kafka.policy_in_force import Refusal
 from streamsampler.kafka.policy_topic import PolicyTopic
 from streamsampler.kafka.reporting import Watch
 from streamsampler.kafka.status import open_status
+from streamsampler.kafka.table_topic import TableTopic
 from streamsampler.kafka.topics import check_topics
 from streamsampler.kafka.transactions import Transactions
 from streamsampler.observe import AddressError, HealthServer, Vitals
@@ -179,7 +180,9 @@ class Session:
             store = opened.enter_context(_open_store(settings, admin))
             sampler = Sampler(policies, store, _limits(settings), existing[settings.topics.input])
             consumer = make_group_consumer(settings)
-            links = Links(consumer, admin, outbox, topic, store, self.translate)
+            tables = opened.enter_context(_open_tables(settings, existing))
+            shards = existing.get(settings.topics.sketches, 0)
+            links = Links(consumer, admin, outbox, topic, tables, shards, store, self.translate)
             Worker(settings, sampler, links, self.clock, self.watch, self.vitals).run(self.stop)
 
     def _refused(self, refusal: Refusal) -> None:
@@ -253,6 +256,24 @@ def _close(producer: Producer) -> None:
         producer.close()
     except KafkaException as error:
         _log.warning("producer_failed_at_its_end", reason=error.args[0].str())
+
+
+@contextmanager
+def _open_tables(settings: Settings, existing: Mapping[str, int]) -> Iterator[TableTopic | None]:
+    """What the control plane tells; None where its topics are not there."""
+    topics = settings.topics
+    missing = [name for name in (topics.sketches, topics.tables) if name not in existing]
+    if missing:
+        _log.info(
+            "without_control_plane",
+            missing=missing,
+            mend="streamsampler topics create; until then each partition goes by what it measures",
+        )
+    if topics.tables not in existing:
+        yield None
+        return
+    with closing(TableTopic(settings, existing[topics.tables])) as tables:
+        yield tables
 
 
 class _Patience:

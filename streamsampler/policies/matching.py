@@ -13,6 +13,7 @@ from streamsampler.policies.asking import STATUS_CODES, Questions, Spans, status
 from streamsampler.policies.distinct import DistinctValues
 from streamsampler.policies.predicates import SpanPredicate, StateTest, StatusIn, StringTest
 from streamsampler.policies.questions import conditions, leaves, wanted_keys
+from streamsampler.policies.roots import SERVICE_KEY, RootNumbers, RootReader
 from streamsampler.policies.schema import TenantSource
 from streamsampler.policies.tenants import NO_TENANT, TenantNumbers
 from streamsampler.spans.columns import ATTRIBUTE, STRING, Bytes, Int32s, Rows, UInt64s
@@ -30,10 +31,12 @@ class Matches:
     Attributes:
         matched: uint64[n]; bit k: predicate k is true of the span.
         tenants: int32[n], tenant numbers, `NO_TENANT` for none.
+        roots: int32[n], numbers of root operations, `NO_ROOT` for a span that is no root.
     """
 
     matched: UInt64s
     tenants: Int32s
+    roots: Int32s
 
 
 class Matcher:
@@ -46,16 +49,20 @@ class Matcher:
     """
 
     def __init__(
-        self, predicates: Mapping[int, SpanPredicate], source: TenantSource, tenants: TenantNumbers
-    ) -> None:
+        self, predicates: Mapping[int, SpanPredicate], source: TenantSource,
+        tenants: TenantNumbers, roots: RootNumbers,
+    ) -> None:  # fmt: skip
         """Prepare the questions.
 
         Args:
             predicates: By bit.
             source: Where the tenant is read from.
             tenants: Numbers the tenants.
+            roots: Numbers the root operations.
         """
-        self.wanted = wanted_keys(predicates.values(), source)
+        asked_for = wanted_keys(predicates.values(), source)
+        # A trace's group is named by its root's service, whoever asks.
+        self.wanted = tuple(dict.fromkeys((*asked_for, SERVICE_KEY)))
         asked = list(conditions(predicates.values()))
         self.reads_events = any(condition.reads_events for condition in asked)
         self.reads_scopes = any(condition.reads_scopes for condition in asked)
@@ -65,6 +72,8 @@ class Matcher:
         self._keys = {key: place for place, key in enumerate(self.wanted)}
         self._strings = _string_columns(predicates, self._tenant_key, tenants)
         self._by_status: UInt64s = np.zeros(STATUS_CODES + 1, np.uint64)
+        self._root_numbers = roots
+        self._roots = RootReader(roots, self._keys[SERVICE_KEY])
         self._questions = Questions(self._keys, self._strings)
         self._placed: list[tuple[np.uint64, int]] = []
         for bit, predicate in predicates.items():
@@ -73,6 +82,11 @@ class Matcher:
             elif not isinstance(predicate, StringTest | StateTest):
                 self._placed.append((np.uint64(1 << bit), self._questions.place(predicate)))
         self._ranks: Int32s = np.zeros(0, np.int32)
+
+    @property
+    def root_order(self) -> UInt64s:
+        """uint64[root numbers and more]: of several roots in a trace the smallest counts."""
+        return self._root_numbers.order
 
     def ranks(self) -> Int32s:
         """Order the tenants by name.
@@ -114,7 +128,8 @@ class Matcher:
         answers = self._questions.ask(spans)
         for bit, place in self._placed:
             np.bitwise_or(matched, bit, out=matched, where=answers[place])
-        return Matches(matched, self._tenants_of(spans, headers))
+        roots = self._roots.read(buffer, scan)
+        return Matches(matched, self._tenants_of(spans, headers), roots)
 
     def _tenants_of(self, spans: Spans, headers: Sequence[Headers | None]) -> Int32s:
         key = self._tenant_key

@@ -4,7 +4,7 @@ A rate limit knows what it has left, a search for rare traces what it has seen. 
 partition, as stream time and the order of decisions are a partition's own.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -58,6 +58,21 @@ class Memory:
             Its states.
         """
         return self._states.setdefault(owner, States(make))
+
+    def of(self, partition: int, kind: type[State]) -> Iterator[State]:
+        """Give what was learned of a partition.
+
+        Args:
+            partition: The input partition.
+            kind: What is looked for.
+
+        Yields:
+            Each policy's state that is of the kind.
+        """
+        for states in self._states.values():
+            state = states.by_partition.get(partition)
+            if isinstance(state, kind):
+                yield state
 
     def forget(self, partition: int) -> None:
         """Forget what was learned of a partition that is gone.

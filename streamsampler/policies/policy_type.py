@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from streamsampler.estimates.tables import RateTable
 from streamsampler.policies.errors import PolicyError
+from streamsampler.policies.groups import GroupNumbers, no_groups
 from streamsampler.policies.memory import Memory, Owner, State, States
+from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.predicates import SpanPredicate
 from streamsampler.policies.schema import Policy, Settings
 from streamsampler.policies.tenants import TenantNumbers
@@ -25,6 +28,9 @@ class Compilation:
         asked: The bits of the predicates that were asked for.
         learned: What policies have learned.
         owners: The policies that have asked for what they learned.
+        groups: Numbers of groups of traces.
+        rates: What the control plane told of goals, by policy.
+        percentiles: How long the traces of each group take; None: nobody measures.
         partitions: How many partitions the input topic has. A rate is the group's, and each
             partition has an equal share of it.
         path: The names from the top policy down to the one being compiled.
@@ -36,6 +42,9 @@ class Compilation:
     asked: set[int] = field(default_factory=set)
     learned: Memory = field(default_factory=Memory)
     owners: set[Owner] = field(default_factory=set)
+    groups: GroupNumbers = field(default_factory=no_groups)
+    rates: Mapping[str, RateTable] = field(default_factory=dict)
+    percentiles: Percentiles | None = None
     partitions: int = 1
     path: tuple[str, ...] = ()
     types: "Mapping[str, PolicyType]" = field(default_factory=dict)

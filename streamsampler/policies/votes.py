@@ -50,6 +50,7 @@ class DueTraces:
         size_bytes: Bytes of its records.
         matched: Bit k is set where a span of the trace, or its resource, met predicate k.
         tenant: Number of its tenant; 0 where it has none.
+        group: Number of its group (`policies.groups`).
         randomness: R, 56 bits.
         partition: Partition of the input topic.
         decided_ms: Stream time of the decision, milliseconds.
@@ -64,6 +65,7 @@ class DueTraces:
     size_bytes: Ints64
     matched: Words
     tenant: Ints32
+    group: Ints32
     randomness: Words
     partition: Ints32
     decided_ms: Ints64

@@ -70,7 +70,9 @@ def _deadline(row: Rows, now: Word, settings: Int64s) -> Word:
 
 
 @inlined
-def _take_span(row: Rows, span: Rows, matched: Word, tenant: Word, randomness: Word) -> None:
+def _take_span(
+    row: Rows, span: Rows, matched: Word, tenant: Word, root: Word, randomness: Word
+) -> None:
     """Add one span to its trace's row; each field ends alike in whatever order spans come."""
     row["start"] = min(row["start"], span["start"])
     row["end"] = max(row["end"], span["end"])
@@ -80,6 +82,8 @@ def _take_span(row: Rows, span: Rows, matched: Word, tenant: Word, randomness: W
     row["size"] += np.uint32(span["size"])
     if tenant != 0:
         row["tenant"] = tenant
+    if root != 0:
+        row["root"] = root
     if span["parent_id"] == 0:
         row["flags"] |= ROOT
     if span["status"] == _ERROR_STATUS:
@@ -100,7 +104,8 @@ def _record_time(spans: Rows, record: Rows, time_ms: Word) -> Word:
 @kernel
 def fold_records(  # noqa: C901, PLR0915 - a kernel's state is its arguments
     spans: Rows, records: Rows, offsets: Int64s, times_ms: Int64s, first: Word, behind: Word,
-    matched: UInt64s, tenants: Int32s, ranks: Int32s, randomness: UInt64s,
+    matched: UInt64s, tenants: Int32s, ranks: Int32s, roots: Int32s, root_order: UInt64s,
+    randomness: UInt64s,
     rows: Rows, slots: UInt32s, entries: Rows, entry_slots: UInt32s, buckets: UInt32s,
     registers: Int64s, decided: Rows, decided_slots: UInt32s, settings: Int64s,
     fates: Bytes, targets: Int64s, stored: Int64s, buffered: Int32s, stream_ms: Int64s,
@@ -118,6 +123,8 @@ def fold_records(  # noqa: C901, PLR0915 - a kernel's state is its arguments
         tenants: int32[spans], tenant numbers, 0: none.
         ranks: int32[tenants], their order by name: of several tenants in one trace the first by
             name is the trace's, in whatever order they come.
+        roots: int32[spans], numbers of root operations, 0: the span is no root.
+        root_order: uint64[root numbers], likewise of several roots the smallest is the trace's.
         randomness: uint64[spans], R of the tracestate or `table.NO_RANDOMNESS`.
         rows: The trace table's rows, and so on to `registers`; room has been made.
         slots: Index of `rows`.
@@ -200,7 +207,11 @@ def fold_records(  # noqa: C901, PLR0915 - a kernel's state is its arguments
             tenant = tenants[at]
             if trace["tenant"] != 0 and ranks[np.int64(trace["tenant"])] < ranks[tenant]:
                 tenant = 0
-            _take_span(trace, span, matched[at], tenant, randomness[at])
+            root: Word = np.int64(roots[at])
+            held: Word = np.int64(trace["root"])
+            if held != 0 and root_order[held] <= root_order[root]:
+                root = 0
+            _take_span(trace, span, matched[at], tenant, root, randomness[at])
             registers[SPANS] += 1
             registers[SIZE] += span["size"]
             postpone(rows, buckets, row, _deadline(trace, now, settings))

@@ -43,6 +43,7 @@ TRACE: Final = np.dtype(
         ("due_before", np.uint32),
         ("arrived_next", np.uint32),  # row + 1 of the trace that began after this one
         ("arrived_before", np.uint32),
+        ("root", np.uint32),  # root operation's number, 0: none has come
         ("flags", np.uint8),  # ROOT, ERROR, LIMIT
     ],
     align=True,
@@ -272,6 +273,7 @@ def new_trace(
     rows[row]["size"] = 0
     rows[row]["missing"] = 0
     rows[row]["tenant"] = 0
+    rows[row]["root"] = 0
     rows[row]["entry"] = 0
     rows[row]["flags"] = 0
     rows[row]["arrived_next"] = 0

@@ -5,6 +5,7 @@ made once.
 """
 
 import json
+import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +66,8 @@ def json_value(value: AttributeValue) -> dict[str, Any]:  # noqa: PLR0911 - one 
         case int():
             return {"intValue": str(value)}
         case float():
-            return {"doubleValue": value}
+            # Protobuf's JSON has words for what JSON has no numbers for.
+            return {"doubleValue": value if math.isfinite(value) else _word(value)}
         case bytes():
             return {"bytesValue": b64encode(value).decode()}
         case Mapping():
@@ -73,6 +75,12 @@ def json_value(value: AttributeValue) -> dict[str, Any]:  # noqa: PLR0911 - one 
             return {"kvlistValue": {"values": pairs}}
         case Sequence():
             return {"arrayValue": {"values": [json_value(item) for item in value]}}
+
+
+def _word(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
 
 
 def json_text(value: object) -> str:

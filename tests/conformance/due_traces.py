@@ -125,6 +125,7 @@ def due_traces(traces: Sequence[Trace], compiled: CompiledSet, tenants: TenantNu
         size_bytes=np.array([t.size_bytes for t in traces], np.int64),
         matched=np.array([matched(t, compiled.predicates) for t in traces], np.uint64),
         tenant=np.array([tenants.number(t.tenant.encode()) for t in traces], np.int32),
+        group=np.zeros(n, np.int32),
         randomness=np.array([randomness(t.trace_id, t.rv) for t in traces], np.uint64),
         partition=np.zeros(n, np.int32),
         decided_ms=np.array([t.decided_ms for t in traces], np.int64),

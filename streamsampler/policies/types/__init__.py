@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from streamsampler.policies.policy_type import PolicyType
+from streamsampler.policies.types.adaptive import ADAPTIVE
 from streamsampler.policies.types.always import ALWAYS_SAMPLE
 from streamsampler.policies.types.and_ import AND
 from streamsampler.policies.types.attribute import STRING_ATTRIBUTE
@@ -46,6 +47,7 @@ TYPES: Final[Mapping[str, PolicyType]] = MappingProxyType(
             SPAN_COUNT,
             PROBABILISTIC,
             OTTL_CONDITION,
+            ADAPTIVE,
             RATE_LIMITING,
             BYTES_LIMITING,
             COMPOSITE,

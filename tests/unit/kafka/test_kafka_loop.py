@@ -294,7 +294,7 @@ class Scene:
         self.now_ms = 0
         self.counted: list[dict[int, Counts]] = []
         self.vitals = Vitals("pod-1", "1.0.0", "exactly_once", 0)
-        links: Any = (self.group, None, self.desk, self.following, self.disk, None)
+        links: Any = (self.group, None, self.desk, self.following, None, 0, self.disk, None)
         engine: Any = self.engine
         self.worker = Worker(
             SETTINGS,

@@ -19,6 +19,7 @@ from streamsampler.policies.predicates import (
     NumberTest,
     StateTest,
 )
+from streamsampler.policies.roots import SERVICE_KEY, RootNumbers
 from streamsampler.spans.payload import new_traces
 from streamsampler.spans.records import join
 from streamsampler.spans.scan import Scanner
@@ -29,7 +30,7 @@ NO_TENANTS = TenantSource("", "header")
 
 def matched(predicates: dict[int, SpanPredicate], batches: list[list[bytes]]) -> list[list[int]]:
     """What one matcher says of the spans of each batch."""
-    matcher = Matcher(predicates, NO_TENANTS, TenantNumbers())
+    matcher = Matcher(predicates, NO_TENANTS, TenantNumbers(), RootNumbers())
     scanner = Scanner(matcher.wanted, events=matcher.reads_events, scopes=matcher.reads_scopes)
     found = []
     for values in batches:
@@ -248,6 +249,6 @@ def test_conditions(predicate: SpanPredicate, expected: list[int]) -> None:
 def test_the_scan_must_find_what_conditions_read(
     predicate: SpanPredicate, wanted: tuple[bytes, ...], *, events: bool, scopes: bool
 ) -> None:
-    matcher = Matcher({3: predicate}, NO_TENANTS, TenantNumbers())
-    assert matcher.wanted == wanted
+    matcher = Matcher({3: predicate}, NO_TENANTS, TenantNumbers(), RootNumbers())
+    assert matcher.wanted == (*wanted, SERVICE_KEY)
     assert (matcher.reads_events, matcher.reads_scopes) == (events, scopes)

@@ -111,7 +111,7 @@ def test_heads_of_policies(policy: str, sentence: str) -> None:
         ("status_code", "{status_codes: [error]}", '17: policies[0].status_code.status_codes[0] is "error": expected OK, ERROR or UNSET; did you mean ERROR?'),
         ("status_code", "{status_codes: [OK, 2]}", "21: policies[0].status_code.status_codes[1] is 2: expected OK, ERROR or UNSET."),
         ("latency", "{treshold_ms: 5}", "2: policies[0].latency.treshold_ms is unknown; did you mean threshold_ms?"),
-        ("latency", "{percentile: 99}", "2: policies[0].latency.percentile is unknown; known here: threshold_ms, upper_threshold_ms."),
+        ("latency", "{fastest_ms: 99}", "2: policies[0].latency.fastest_ms is unknown; known here: fallback_ms, min_traces, percentile, threshold_ms, upper_threshold_ms."),
         ("latency", "{threshold_ms: 700ms}", f'16: policies[0].latency.threshold_ms is "700ms": {MILLISECONDS}.'),
         ("latency", "{threshold_ms: '700'}", f'16: policies[0].latency.threshold_ms is "700": {MILLISECONDS}; write 700 without quotes.'),
         ("latency", "{threshold_ms: 1.5}", f"16: policies[0].latency.threshold_ms is 1.5: {MILLISECONDS}."),

@@ -17,6 +17,7 @@ from streamsampler.policies import (
     load_policy_set,
 )
 from streamsampler.policies.matching import Matcher, Matches
+from streamsampler.policies.roots import RootNumbers
 from streamsampler.policies.tenants import OVERFLOW
 from streamsampler.spans.messages import KeyValue, Repeated
 from streamsampler.spans.payload import new_traces
@@ -49,7 +50,7 @@ class Matching:
         self.tenants = tenants or TenantNumbers()
         self.compiled = compile_policies(policies, self.tenants)
         source = self.compiled.policy_set.tenant
-        self.matcher = Matcher(self.compiled.predicates, source, self.tenants)
+        self.matcher = Matcher(self.compiled.predicates, source, self.tenants, RootNumbers())
         self.scanner = Scanner(self.matcher.wanted)
 
     def match(self, values: list[bytes], headers: Sequence[Headers | None] = ()) -> Matches:

@@ -69,6 +69,7 @@ def due(matched: list[int]) -> DueTraces:
         size_bytes=ints,
         matched=np.array(matched, np.uint64),
         tenant=np.zeros(n, np.int32),
+        group=np.zeros(n, np.int32),
         randomness=words,
         partition=np.zeros(n, np.int32),
         decided_ms=ints,

@@ -30,6 +30,7 @@ from streamsampler.policies import (
     load_policy_set,
 )
 from streamsampler.policies.types import TYPES
+from streamsampler.policies.types.adaptive import AdaptiveSettings
 from streamsampler.policies.types.and_ import AndSettings
 from streamsampler.policies.types.boolean_attribute import BooleanAttributeSettings
 from streamsampler.policies.types.bytes_limiting import BytesLimitingSettings
@@ -65,6 +66,12 @@ SETTINGS: dict[str, SearchStrategy[Settings]] = {
         LatencySettings,
         threshold_ms=st.integers(0, 2000),
         upper_threshold_ms=st.integers(0, 2000),
+    )
+    | st.builds(
+        LatencySettings,
+        percentile=st.sampled_from([50.0, 99.0, 99.9]),
+        min_traces=st.integers(1, 9),
+        fallback_ms=st.integers(0, 9),
     ),
     "string_attribute": st.builds(
         StringAttributeSettings,
@@ -104,6 +111,12 @@ SETTINGS: dict[str, SearchStrategy[Settings]] = {
     "trace_flags": st.builds(TraceFlagsSettings, scope=scopes),
     "span_count": st.builds(
         SpanCountSettings, min_spans=st.integers(0, 4), max_spans=st.integers(0, 4)
+    ),
+    "adaptive": st.builds(
+        AdaptiveSettings,
+        spans_per_second=st.floats(0.5, 9),
+        key=st.sampled_from([("tenant",), ("service", "name")]),
+        balance=st.sampled_from(["fair", "log"]),
     ),
     "rate_limiting": st.builds(
         RateLimitingSettings, spans_per_second=st.integers(0, 5), burst_capacity=st.integers(0, 9)

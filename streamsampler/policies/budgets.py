@@ -1,0 +1,321 @@
+"""A goal that all workers hold together: what one partition lets through of its part of it.
+
+The control plane tells a rate for each key every few seconds; without it a partition shares its
+part of the goal among what it has seen itself, once a second. Between two tables a level keeps
+count: it falls by the partition's part of the goal and rises by what is expected to be let through,
+and the higher it is the lower are all rates. So over any time what is let through is the goal times
+that time, but for the change of the level. R has no part in it: a rate is a threshold, R >= T.
+
+Hot: one step of a compiled loop with an exponential, about 20 ns, for each trace that is asked
+about, and a few passes over the columns.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import numpy as np
+
+from streamsampler.estimates import faded, smoothed, water_filling
+from streamsampler.estimates.summaries import Demand, Goal, Group, Key, Summary
+from streamsampler.estimates.tables import RateTable
+from streamsampler.policies.groups import GroupNumbers
+from streamsampler.policies.votes import Floats, Ints32, Ints64
+from streamsampler.spans.compiled import kernel
+
+OWN_MS: Final = 1_000
+"""A partition's own rates follow its demand so often, in stream time."""
+INTERVAL_MS: Final = 5_000
+"""A demand is told of so much stream time."""
+SMOOTHING: Final = 0.25
+SMALLEST_DEMAND: Final = 1e-3
+"""Of less in `OWN_MS`, a key is forgotten."""
+TAU_MS: Final = 1_250.0
+"""A level of so much of the goal lowers all rates by 63 %."""
+MOST: Final = 7.0
+"""Of the exponent: rates are lowered and raised by a factor of a thousand at most."""
+SMALLEST_RATE: Final = 1e-9
+
+_BEFORE_ANY: Final = -1
+LEVEL, AT_MS = 0, 1
+
+Part = Literal["tenant", "service", "name"]
+_PLACES: Final[Mapping[Part, int]] = {"tenant": 0, "service": 1, "name": 2}
+
+
+class KeyNumbers:
+    """Numbers for what a goal is shared by: some parts of the traces' groups."""
+
+    def __init__(self, groups: GroupNumbers, parts: Sequence[Part]) -> None:
+        """Begin without keys.
+
+        Args:
+            groups: The groups' names.
+            parts: Which of theirs make a key.
+        """
+        self._groups = groups
+        self._places = [_PLACES[part] for part in parts]
+        self._numbers: dict[Key, int] = {}
+        self._of_group: Ints32 = np.zeros(0, np.int32)
+
+    def of(self, groups: Ints32) -> Ints32:
+        """Number the keys of traces.
+
+        Args:
+            groups: int32[n], numbers of groups.
+
+        Returns:
+            int32[n].
+        """
+        known = len(self._of_group)
+        if known < self._groups.count:
+            new = [self._number(self._groups.name(one)) for one in range(known, self._groups.count)]
+            self._of_group = np.append(self._of_group, np.array(new, np.int32))
+        found: Ints32 = self._of_group[groups]
+        return found
+
+    def _number(self, group: Group) -> int:
+        key = tuple(group[place] for place in self._places)
+        return self._numbers.setdefault(key, len(self._numbers))
+
+    def names(self) -> list[Key]:
+        """Tell the keys in the order of their numbers."""
+        return list(self._numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a policy's goal is in one partition.
+
+    Attributes:
+        policy: Its names, from the top down, joined by "/".
+        goal: Of all partitions.
+        partitions: How many share it.
+    """
+
+    policy: str
+    goal: Goal
+    partitions: int
+
+    @property
+    def per_ms(self) -> float:
+        """The partition's part: cost for each ms."""
+        return self.goal.per_second / 1_000 / self.partitions
+
+
+def _none() -> Floats:
+    return np.zeros(0)
+
+
+@dataclass(slots=True)
+class Asked:
+    """What keys asked for in one interval.
+
+    Attributes:
+        interval: Its number.
+        traces: float64[keys].
+        costs: float64[keys].
+    """
+
+    interval: int
+    traces: Floats = field(default_factory=_none)
+    costs: Floats = field(default_factory=_none)
+
+
+@dataclass(slots=True)
+class Budget:
+    """One policy's goal in one partition.
+
+    Attributes:
+        plan: Of the policy.
+        keys: Numbers what the goal is shared by.
+        level: float64[2], the level, and stream time when it was that, ms.
+        own: Number of the second under way, for the partition's own rates.
+        means: float64[keys], cost in a second; NaN where nothing is known.
+        counts: float64[keys], cost so far in this second.
+        rates: float64[keys], the partition's own.
+        table: The control plane's rates that `told` was made of.
+        told: float64[keys], from it.
+        asked: What is to be told, by interval.
+        by_table: Traces that went by the control plane's rates.
+        by_own: Traces that went by the partition's own.
+    """
+
+    plan: Plan
+    keys: KeyNumbers
+    level: Floats = field(default_factory=lambda: np.array([0.0, -1.0]))
+    own: int = _BEFORE_ANY
+    means: Floats = field(default_factory=_none)
+    counts: Floats = field(default_factory=_none)
+    rates: Floats = field(default_factory=_none)
+    table: RateTable | None = None
+    told: Floats = field(default_factory=_none)
+    asked: dict[int, Asked] = field(default_factory=dict)
+    by_table: int = 0
+    by_own: int = 0
+
+    def decide(
+        self, table: RateTable | None, times: Ints64, groups: Ints32, costs: Ints64
+    ) -> Floats:
+        """Tell with which probability each trace is kept, and count what is asked for.
+
+        Args:
+            table: The control plane's rates; None: there are none.
+            times: int64[m], stream time, ms.
+            groups: int32[m], numbers of their groups.
+            costs: int64[m], what each costs if it is kept.
+
+        Returns:
+            float64[m], above 0 and at most 1.
+        """
+        keys = self.keys.of(groups)
+        self._grow()
+        self._note(times, keys, costs)
+        base = np.empty(len(keys))
+        seconds = np.maximum.accumulate(np.maximum(times // OWN_MS, self.own))
+        for second in np.unique(seconds).tolist():
+            self._begin(second)
+            now = seconds == second
+            base[now] = self.rates[keys[now]]
+            self.counts += np.bincount(keys[now], costs[now], minlength=len(self.counts))
+        if table is None:
+            self.by_own += len(keys)
+        else:
+            self.by_table += len(keys)
+            base = self._column(table)[keys]
+        chances = np.empty(len(keys))
+        govern(self.level, times, base, costs.astype(np.float64), self.plan.per_ms, chances)
+        return chances
+
+    def _grow(self) -> None:
+        added = len(self.keys.names()) - len(self.means)
+        if added > 0:
+            initial = max(self.plan.goal.initial, SMALLEST_RATE)
+            self.means = np.append(self.means, np.full(added, np.nan))
+            self.counts = np.append(self.counts, np.zeros(added))
+            self.rates = np.append(self.rates, np.full(added, initial))
+
+    def _column(self, table: RateTable) -> Floats:
+        if self.table is not table or len(self.told) != len(self.means):
+            rates = [table.rates.get(key, table.initial) for key in self.keys.names()]
+            self.told = np.clip(np.array(rates), SMALLEST_RATE, 1.0)
+            self.table = table
+        return self.told
+
+    def _note(self, times: Ints64, keys: Ints32, costs: Ints64) -> None:
+        intervals = times // INTERVAL_MS
+        for interval in np.unique(intervals).tolist():
+            now = intervals == interval
+            one = self.asked.setdefault(interval, Asked(interval))
+            size = len(self.means)
+            one.traces = _added(one.traces, keys[now], np.ones(int(now.sum())), size)
+            one.costs = _added(one.costs, keys[now], costs[now].astype(np.float64), size)
+
+    def _begin(self, second: int) -> None:
+        if second == self.own:
+            return
+        if self.own != _BEFORE_ANY:
+            means = smoothed(self.means, self.counts, SMOOTHING)
+            self.means = faded(means, SMOOTHING, second - self.own - 1)
+            self.means[self.means < SMALLEST_DEMAND] = np.nan
+            self.counts[:] = 0
+            self._share()
+        self.own = second
+
+    def _share(self) -> None:
+        known = np.flatnonzero(~np.isnan(self.means))
+        means = self.means[known]
+        shares = water_filling(means, np.ones(len(known)), self.plan.per_ms * OWN_MS)
+        self.rates = np.full(len(self.means), max(self.plan.goal.initial, SMALLEST_RATE))
+        self.rates[known] = np.clip(
+            np.where(shares >= means, 1.0, shares / means), SMALLEST_RATE, 1.0
+        )
+
+    def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
+        """Tell what was asked for in intervals that are over, each once.
+
+        Args:
+            partition: The input partition.
+            before: Number of the interval that is not over yet; None: all are.
+            part: The offset at which the partition's owner began.
+
+        Yields:
+            One summary an interval, oldest first.
+        """
+        names = self.keys.names()
+        for interval in sorted(self.asked):
+            if before is None or interval < before:
+                one = self.asked.pop(interval)
+                places = np.flatnonzero(one.traces).tolist()
+                costs = {
+                    names[place]: (int(one.traces[place]), float(one.costs[place]))
+                    for place in places
+                }
+                demand = Demand(self.plan.policy, self.plan.goal, costs)
+                yield Summary("demands", partition, interval, part, (demand,))
+
+
+def _added(column: Floats, keys: Ints32, more: Floats, size: int) -> Floats:
+    longer = np.zeros(size)
+    longer[: len(column)] = column
+    np.add.at(longer, keys, more)
+    return longer
+
+
+def joined(told: Iterable[Summary]) -> list[Summary]:
+    """Join the demands of several policies on one interval, as they have one identity.
+
+    Args:
+        told: Summaries of one partition.
+
+    Returns:
+        One for each interval, in their order.
+    """
+    by_interval: dict[int, list[Summary]] = {}
+    for one in told:
+        by_interval.setdefault(one.interval, []).append(one)
+    made = []
+    for interval in sorted(by_interval):
+        first, *_ = same = by_interval[interval]
+        rows = [row for one in same for row in one.body if isinstance(row, Demand)]  # type: ignore[union-attr]
+        made.append(replace(first, body=tuple(rows)))
+    return made
+
+
+@kernel
+def govern(
+    level: Floats, times: Ints64, base: Floats, costs: Floats, per_ms: float, chances: Floats
+) -> None:
+    """Lower or raise rates by what has been let through, one trace after the other.
+
+    p = min(1, base exp(-L / (B tau))), with B the goal in a ms. L falls by B a ms and rises by
+    p times the cost. It is bounded: so that a wave of long ago is forgotten, and so that an idle
+    night hoards nothing but what raises the smallest rate to 1.
+
+    Args:
+        level: float64[2], L, and the stream time of that, ms; changed.
+        times: int64[m], stream time, ms; it never runs backwards here.
+        base: float64[m], rates, above 0.
+        costs: float64[m].
+        per_ms: B, above 0.
+        chances: float64[m], written.
+    """
+    unit = per_ms * TAU_MS
+    smallest = 1.0
+    for row in range(len(base)):
+        smallest = min(smallest, base[row])
+    floor = -min(MOST, -math.log(smallest)) * unit
+    amount, last = level[LEVEL], level[AT_MS]
+    for row in range(len(base)):
+        now = float(times[row])
+        if last < 0.0:
+            last = now
+        elif now > last:
+            amount -= per_ms * (now - last)
+            last = now
+        amount = min(max(amount, floor), MOST * unit)
+        chance = min(1.0, base[row] * math.exp(-amount / unit))
+        chances[row] = chance
+        amount += chance * costs[row]
+    level[LEVEL], level[AT_MS] = amount, last

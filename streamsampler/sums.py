@@ -1,0 +1,168 @@
+"""What a partition's decided traces come to, by group and interval of stream time.
+
+Hot: a verdict's columns are put aside as they are, a few bytes a trace; what they come to is worked
+out once an interval, with one sort for all groups and one update of a sketch for each.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from datasketches import kll_floats_sketch
+
+from streamsampler.estimates.summaries import GroupSummary, Summary
+from streamsampler.policies import Verdicts
+from streamsampler.policies.compiled import SAMPLED
+from streamsampler.policies.groups import GroupNumbers
+from streamsampler.policies.votes import DueTraces, Ints32, Ints64
+from streamsampler.spans.columns import Rows
+from streamsampler.traces.table import ERROR, ROOT
+
+INTERVAL_MS: Final = 5_000
+"""Of stream time; interval n is from 5,000 n ms on."""
+SKETCH_K: Final = 2048
+"""A rank is wrong by 0.14 % at most, 99 times in 100: enough to tell 1 % of the traces."""
+_NS_PER_MS: Final = 1e6
+
+
+class _Chunk(NamedTuple):
+    """Traces decided at one time, n of them.
+
+    Attributes:
+        interval: int64[n], number of the interval of each.
+        group: int32[n].
+        duration_ms: float32[n].
+        counts: int64[n, 6]: spans, bytes, error, kept, rootless, orphaned.
+    """
+
+    interval: Ints64
+    group: Ints32
+    duration_ms: npt.NDArray[np.float32]
+    counts: Ints64
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> "_Chunk":
+        """The traces marked in bool[n]."""
+        return _Chunk(
+            self.interval[chosen], self.group[chosen], self.duration_ms[chosen],
+            self.counts[chosen],
+        )  # fmt: skip
+
+
+class Sums:
+    """One partition's sums that nobody has been told yet.
+
+    Attributes:
+        part: The offset at which its owner began.
+    """
+
+    def __init__(self, partition: int, began_at: int) -> None:
+        """Begin with nothing.
+
+        Args:
+            partition: The input partition.
+            began_at: The offset at which its owner begins: it tells the sums of two owners of one
+                interval apart.
+        """
+        self._partition = partition
+        self.part = began_at
+        self._chunks: list[_Chunk] = []
+        self._oldest: int | None = None
+        self._settled: list[Summary] = []
+
+    def add(self, due: DueTraces, traces: Rows, verdicts: Verdicts) -> None:
+        """Count decided traces.
+
+        Args:
+            due: n traces.
+            traces: Their `TRACE` rows [n].
+            verdicts: On these.
+        """
+        counts = np.empty((len(due), 6), np.int64)
+        counts[:, 0] = due.spans
+        counts[:, 1] = due.size_bytes
+        counts[:, 2] = (traces["flags"] & ERROR) != 0
+        counts[:, 3] = verdicts.decision == SAMPLED
+        counts[:, 4] = (traces["flags"] & ROOT) == 0
+        counts[:, 5] = traces["missing"] != 0
+        interval = due.decided_ms // INTERVAL_MS
+        duration_ms = (due.duration_ns / _NS_PER_MS).astype(np.float32)
+        self._chunks.append(_Chunk(interval, due.group, duration_ms, counts))
+        oldest = int(interval.min())
+        self._oldest = oldest if self._oldest is None else min(self._oldest, oldest)
+
+    def settle(self, before: int | None, groups: GroupNumbers) -> list[Summary]:
+        """Work out what intervals come to that are over.
+
+        Args:
+            before: Number of the interval that is not over yet; None: all are.
+            groups: The groups' names.
+
+        Returns:
+            One summary an interval, oldest first; `tell` tells them too.
+        """
+        if self._oldest is None or (before is not None and self._oldest >= before):
+            return []
+        joined = _joined(self._chunks)
+        over = np.full(len(joined.interval), before is None)
+        if before is not None:
+            over |= joined.interval < before
+        self._chunks, self._oldest = [], None
+        if not over.all():
+            rest = joined.some(~over)
+            self._chunks, self._oldest = [rest], int(rest.interval.min())
+        closed = joined.some(over)
+        settled = [
+            self._summary(int(interval), closed.some(closed.interval == interval), groups)
+            for interval in np.unique(closed.interval)
+        ]
+        self._settled += settled
+        return settled
+
+    def tell(self) -> list[Summary]:
+        """Tell what has been worked out, each summary once.
+
+        Returns:
+            One summary an interval, oldest first.
+        """
+        told, self._settled = self._settled, []
+        return told
+
+    def _summary(self, interval: int, rows: _Chunk, groups: GroupNumbers) -> Summary:
+        return Summary(
+            "groups", self._partition, interval, self.part, tuple(_by_group(rows, groups))
+        )
+
+
+def _joined(chunks: list[_Chunk]) -> _Chunk:
+    return _Chunk(
+        np.concatenate([one.interval for one in chunks]),
+        np.concatenate([one.group for one in chunks]),
+        np.concatenate([one.duration_ms for one in chunks]),
+        np.concatenate([one.counts for one in chunks]),
+    )
+
+
+def _by_group(rows: _Chunk, groups: GroupNumbers) -> Iterator[GroupSummary]:
+    order = np.argsort(rows.group, kind="stable")
+    group = rows.group[order]
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    ends = [*starts[1:].tolist(), len(group)]
+    durations = rows.duration_ms[order]
+    sums = np.add.reduceat(rows.counts[order], starts, axis=0).tolist()
+    for start, end, counts in zip(starts.tolist(), ends, sums, strict=True):
+        sketch = kll_floats_sketch(SKETCH_K)
+        sketch.update(durations[start:end])
+        spans, size, errors, kept, rootless, orphaned = counts
+        yield GroupSummary(
+            group=groups.name(int(group[start])),
+            traces=end - start,
+            spans=spans,
+            bytes=size,
+            errors=errors,
+            kept=kept,
+            rootless=rootless,
+            orphaned=orphaned,
+            adjusted=float(end - start),
+            sketch=sketch.serialize(),
+        )
