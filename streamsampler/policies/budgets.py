@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from streamsampler.estimates import faded, smoothed, water_filling
+from streamsampler.estimates import eased, faded, smoothed, water_filling
 from streamsampler.estimates.summaries import Demand, Goal, Group, Key, Summary
 from streamsampler.estimates.tables import RateTable
 from streamsampler.policies.groups import GroupNumbers
@@ -36,6 +36,8 @@ TAU_MS: Final = 1_250.0
 MOST: Final = 7.0
 """Of the exponent: rates are lowered and raised by a factor of a thousand at most."""
 SMALLEST_RATE: Final = 1e-9
+RISE: Final = 1.5 ** (OWN_MS / INTERVAL_MS)
+"""By how much a partition's own rate may grow in `OWN_MS`: as much as the control plane's."""
 
 _BEFORE_ANY: Final = -1
 LEVEL, AT_MS = 0, 1
@@ -191,10 +193,13 @@ class Budget:
     def _grow(self) -> None:
         added = len(self.keys.names()) - len(self.means)
         if added > 0:
-            initial = max(self.plan.goal.initial, SMALLEST_RATE)
             self.means = np.append(self.means, np.full(added, np.nan))
             self.counts = np.append(self.counts, np.zeros(added))
-            self.rates = np.append(self.rates, np.full(added, initial))
+            self.rates = np.append(self.rates, np.full(added, self._initial))
+
+    @property
+    def _initial(self) -> float:
+        return max(self.plan.goal.initial, SMALLEST_RATE)
 
     def _column(self, table: RateTable) -> Floats:
         if self.table is not table or len(self.told) != len(self.means):
@@ -227,10 +232,11 @@ class Budget:
         known = np.flatnonzero(~np.isnan(self.means))
         means = self.means[known]
         shares = water_filling(means, np.ones(len(known)), self.plan.per_ms * OWN_MS)
-        self.rates = np.full(len(self.means), max(self.plan.goal.initial, SMALLEST_RATE))
-        self.rates[known] = np.clip(
-            np.where(shares >= means, 1.0, shares / means), SMALLEST_RATE, 1.0
-        )
+        before, self.rates = self.rates, np.full(len(self.means), self._initial)
+        wanted = np.where(shares >= means, 1.0, shares / means)
+        # What the level has lowered meanwhile would be let through at once if rates jumped up.
+        rates = eased(before[known], wanted, RISE)
+        self.rates[known] = np.clip(rates, SMALLEST_RATE, 1.0)
 
     def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
         """Tell what was asked for in intervals that are over, each once.
