@@ -183,11 +183,14 @@ class Budget:
             self.counts += np.bincount(keys[now], costs[now], minlength=len(self.counts))
         if table is None:
             self.by_own += len(keys)
+            smallest = self.rates.min()
         else:
             self.by_table += len(keys)
-            base = self._column(table)[keys]
+            column = self._column(table)
+            base, smallest = column[keys], column.min()
         chances = np.empty(len(keys))
-        govern(self.level, times, base, costs.astype(np.float64), self.plan.per_ms, chances)
+        price = costs.astype(np.float64)
+        govern(self.level, times, base, price, self.plan.per_ms, float(smallest), chances)
         return chances
 
     def _grow(self) -> None:
@@ -291,8 +294,9 @@ def joined(told: Iterable[Summary]) -> list[Summary]:
 
 @kernel
 def govern(
-    level: Floats, times: Ints64, base: Floats, costs: Floats, per_ms: float, chances: Floats
-) -> None:
+    level: Floats, times: Ints64, base: Floats, costs: Floats, per_ms: float, smallest: float,
+    chances: Floats,
+) -> None:  # fmt: skip
     """Lower or raise rates by what has been let through, one trace after the other.
 
     p = min(1, base exp(-L / (B tau))), with B the goal in a ms. L falls by B a ms and rises by
@@ -305,12 +309,10 @@ def govern(
         base: float64[m], rates, above 0.
         costs: float64[m].
         per_ms: B, above 0.
+        smallest: Of all rates in use, whoever is asked about here.
         chances: float64[m], written.
     """
     unit = per_ms * TAU_MS
-    smallest = 1.0
-    for row in range(len(base)):
-        smallest = min(smallest, base[row])
     floor = -min(MOST, -math.log(smallest)) * unit
     amount, last = level[LEVEL], level[AT_MS]
     for row in range(len(base)):

@@ -88,7 +88,7 @@ def _compile(settings: AdaptiveSettings, compilation: Compilation) -> Vote:
     plan = Plan("/".join(compilation.path), settings.goal(), compilation.partitions)
     keys = KeyNumbers(compilation.groups, settings.key)
     # Compiled now, so that no trace waits for it.
-    govern(np.zeros(2), np.zeros(0, np.int64), np.zeros(0), np.zeros(0), 1.0, np.zeros(0))
+    govern(np.zeros(2), np.zeros(0, np.int64), np.zeros(0), np.zeros(0), 1.0, 1.0, np.zeros(0))
     budgets = compilation.memory(settings, lambda: Budget(plan, keys))
 
     def vote(traces: DueTraces, asked: Bools) -> Votes:

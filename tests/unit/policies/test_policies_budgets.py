@@ -34,10 +34,11 @@ def plain_govern(
     level: tuple[float, float],
     rows: list[tuple[int, float, float]],
     per_ms: float,
+    smallest: float,
 ) -> tuple[list[float], float]:
     """One trace after the other, by the definition: time, rate and cost of each."""
     amount, last = level
-    floor = -min(MOST, max((-math.log(rate) for _, rate, _ in rows), default=0.0))
+    floor = -min(MOST, -math.log(smallest))
     chances = []
     for now, rate, cost in rows:
         if last >= 0:
@@ -61,6 +62,7 @@ def test_the_kernel_does_what_the_definition_says_cut_anywhere(
     for step, rate, cost in steps:
         now += step
         rows.append((now, rate, cost))
+    smallest = min((rate for _, rate, _ in rows), default=1.0)
     level = np.array([0.0, -1.0])
     expected: list[float] = []
     state = (0.0, -1.0)
@@ -69,9 +71,9 @@ def test_the_kernel_does_what_the_definition_says_cut_anywhere(
         times = np.array([one[0] for one in part], np.int64)
         base, costs = (np.array([float(one[place]) for one in part]) for place in (1, 2))
         chances = np.empty(len(part))
-        govern(level, times, base, costs, per_ms, chances)
+        govern(level, times, base, costs, per_ms, smallest, chances)
         found += chances.tolist()
-        made, amount = plain_govern(state, part, per_ms)
+        made, amount = plain_govern(state, part, per_ms, smallest)
         expected += made
         state = (amount, float(part[-1][0]) if part else state[1])
     assert found == pytest.approx(expected, rel=1e-9)
