@@ -43,6 +43,7 @@ class BatchColumns:
         ranks: int32[tenants], the tenants' order by name.
         root_order: uint64[root operations], which of several counts.
         randomness: uint64[spans], R where a tracestate states it.
+        incoming: uint64[spans], T that each span came with, 0 where its tracestate has none.
         fates: uint8[spans], one of fold.BUFFERED to fold.REPLAYED.
         targets: int64[spans], the row that the fate speaks of.
         stored: int64[records], the number of each record to store, or -1.
@@ -56,6 +57,7 @@ class BatchColumns:
     ranks: Int32s
     root_order: UInt64s
     randomness: UInt64s
+    incoming: UInt64s
     fates: Bytes
     targets: Int64s
     stored: Int64s
@@ -79,8 +81,8 @@ def batch_columns(
         The columns, nothing folded yet.
     """
     spans, records = len(scan.spans), len(batch)
-    randomness = np.empty(spans, np.uint64)
-    read_randomness(batch.buffer, scan.spans, randomness)
+    randomness, incoming = np.empty(spans, np.uint64), np.empty(spans, np.uint64)
+    read_randomness(batch.buffer, scan.spans, randomness, incoming)
     return BatchColumns(
         batch=batch,
         scan=scan,
@@ -88,6 +90,7 @@ def batch_columns(
         ranks=ranks,
         root_order=root_order,
         randomness=randomness,
+        incoming=incoming,
         fates=np.empty(spans, np.uint8),
         targets=np.empty(spans, np.int64),
         stored=np.empty(records, np.int64),

@@ -264,8 +264,8 @@ class TestOtMember:
         raw = tracestate.encode()
         spans = np.zeros(1, SPAN)
         spans["state_size"] = len(raw)
-        found = np.zeros(1, np.uint64)
-        read_randomness(np.frombuffer(raw, np.uint8), spans, found)
+        found, incoming = np.zeros((2, 1), np.uint64)
+        read_randomness(np.frombuffer(raw, np.uint8), spans, found, incoming)
         randomness = read_ot(raw).randomness
 
         assert found[0] == (NO_RANDOMNESS if randomness is None else int(randomness, 16))

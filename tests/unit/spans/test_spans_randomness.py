@@ -1,7 +1,8 @@
-"""R of a tracestate against its plain twin.
+"""R and T of a tracestate against their plain twins.
 
 Source: OpenTelemetry specification, tracestate handling: the value of the `ot` member is a list
-of key:value joined by semicolons, and `rv` has fourteen hexadecimal digits, in lower case.
+of key:value joined by semicolons; `rv` has fourteen hexadecimal digits, in lower case, and `th`
+one to fourteen.
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsampler.estimates.threshold import parse_randomness
+from streamsampler.estimates.threshold import decode, parse_randomness
 from streamsampler.spans.columns import SPAN
 from streamsampler.spans.randomness import NO_RANDOMNESS, read_randomness
 from streamsampler.spans.trace_context import read_ot
@@ -18,16 +19,26 @@ RV = "8201e273ab4876"
 R = int(RV, 16)
 
 
-def read(states: list[bytes], before: bytes = b"rv:00000000000001") -> list[int | None]:
-    """R of each tracestate; they stand in one buffer, directly one after the other."""
+def columns(states: list[bytes], before: bytes) -> tuple[list[int], list[int]]:
+    """R and T of each tracestate; they stand in one buffer, directly one after the other."""
     spans = np.zeros(len(states), SPAN)
     buffer = before
     for row, state in enumerate(states):
         spans[row]["state_at"], spans[row]["state_size"] = len(buffer), len(state)
         buffer += state
-    randomness = np.zeros(len(states), np.uint64)
-    read_randomness(np.frombuffer(buffer, np.uint8), spans, randomness)
-    return [None if one == NO_RANDOMNESS else one for one in randomness.tolist()]
+    randomness, incoming = np.zeros((2, len(states)), np.uint64)
+    read_randomness(np.frombuffer(buffer, np.uint8), spans, randomness, incoming)
+    return randomness.tolist(), incoming.tolist()
+
+
+def read(states: list[bytes], before: bytes = b"rv:00000000000001") -> list[int | None]:
+    randomness, _ = columns(states, before)
+    return [None if one == NO_RANDOMNESS else one for one in randomness]
+
+
+def thresholds(states: list[bytes], before: bytes = b"ot=th:1") -> list[int]:
+    _, incoming = columns(states, before)
+    return incoming
 
 
 def twin(state: bytes) -> int | None:
@@ -48,6 +59,12 @@ def as_written(state: bytes) -> int | None:
     """R as it is handed on with a kept span."""
     digits = read_ot(state).randomness
     return None if digits is None else parse_randomness(digits)
+
+
+def threshold_as_written(state: bytes) -> int:
+    """T as it is handed on with a kept span."""
+    digits = read_ot(state).threshold
+    return 0 if digits is None else decode(digits)
 
 
 TABLE = [
@@ -110,6 +127,42 @@ def test_rules(state: str, expected: int | None) -> None:
     assert as_written(state.encode()) == expected
 
 
+HALF = 2**55
+THRESHOLDS = [
+    ("", 0),
+    ("ot=th:8", HALF),
+    ("ot=th:0", 0),
+    ("ot=th:08", 2**51),
+    ("ot=th:80000000000000", HALF),
+    ("ot=th:ffffffffffffff", 2**56 - 1),
+    (f"ot=th:8;rv:{RV}", HALF),
+    (f"ot=rv:{RV};th:8", HALF),
+    ("ot=rv:1;th:8;", HALF),
+    (" a=b ,\tot=a:b;th:8 ,c=d", HALF),
+    ("ot=th:8;th:c", HALF),
+    ("ot=th;th:8", HALF),
+    ("ot=th:8,ot=th:c", HALF),
+    ("ot=rv:1,ot=th:c", 0),
+    ("ot=th:;th:8", 0),
+    ("ot=th:", 0),
+    ("ot=th:800000000000000", 0),
+    ("ot=th:8 ;a:b", 0),
+    ("ot=th:C", 0),
+    ("ot=th:8:9", 0),
+    ("ot=xth:8", 0),
+    ("ot=rv:th:8", 0),
+    ("th:8", 0),
+    ("a=th:8", 0),
+    ("oth=th:8", 0),
+]
+
+
+@pytest.mark.parametrize(("state", "expected"), THRESHOLDS)
+def test_thresholds(state: str, expected: int) -> None:
+    assert thresholds([state.encode()]) == [expected]
+    assert threshold_as_written(state.encode()) == expected
+
+
 def test_spans_of_a_batch_do_not_see_each_other() -> None:
     states = [state.encode() for state, _ in TABLE]
     assert read(states) == [expected for _, expected in TABLE]
@@ -121,10 +174,28 @@ def test_spans_of_a_batch_do_not_see_each_other() -> None:
 def test_a_span_without_a_tracestate_states_nothing() -> None:
     assert read([]) == []
     assert read([b""], before=b"") == [None]
+    assert thresholds([b""], before=b"") == [0]
 
 
 PIECES = st.sampled_from(
-    ["ot=", "rv:", RV, "ffffffffffffff", "th:8", ";", ",", " ", "\t", "=", ":", "a", "0", "F", "ot"]
+    [
+        "ot=",
+        "rv:",
+        "th:",
+        RV,
+        "ffffffffffffff",
+        "th:8",
+        ";",
+        ",",
+        " ",
+        "\t",
+        "=",
+        ":",
+        "a",
+        "0",
+        "F",
+        "ot",
+    ]
 )
 
 
@@ -133,9 +204,12 @@ def test_any_tracestate_reads_as_its_twin_does(texts: list[str]) -> None:
     states = [text.encode() for text in texts]
     assert read(states) == [twin(state) for state in states]
     assert read(states) == [as_written(state) for state in states]
+    assert thresholds(states) == [threshold_as_written(state) for state in states]
 
 
 @given(st.binary(max_size=40))
 def test_any_bytes_read_as_the_twin_does(state: bytes) -> None:
     for whole in (state, b"ot=" + state, b"ot=rv:" + state, state + b",ot=rv:" + RV.encode()):
         assert read([whole]) == [twin(whole)] == [as_written(whole)]
+    for whole in (state, b"ot=" + state, b"ot=th:" + state, state + b",ot=th:8"):
+        assert thresholds([whole]) == [threshold_as_written(whole)]
