@@ -4,13 +4,13 @@ Hot: NumPy over all due traces of a partition, and one tuple a decision.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TypeVar
 
 import numpy as np
 
-from streamsampler.estimates import NO_THRESHOLD, encode
+from streamsampler.estimates import NO_THRESHOLD, adjusted_counts, encode
 from streamsampler.outcome import Decision
 from streamsampler.policies import DueTraces, Verdicts
 from streamsampler.policies.compiled import SAMPLED
@@ -179,10 +179,35 @@ def due_traces(
         tenant=traces["tenant"].astype(np.int32),
         group=groups,
         randomness=_randomness(traces),
+        incoming=np.ascontiguousarray(traces["incoming"]),
         partition=np.full(len(traces), partition, np.int32),
         decided_ms=np.ascontiguousarray(decided_ms(traces, trigger, now_ms)),
         shapes=shapes,
     )
+
+
+def after_head(verdicts: Verdicts, incoming: UInt64s) -> Verdicts:
+    """Make verdicts tell what traces stand for that were sampled before.
+
+    A threshold only ever rises: T = max(T_in, T). Where no T is known but how many traces a kept
+    one stands for, that is multiplied by what an arriving one stands for.
+
+    Args:
+        verdicts: On n traces, as if none of them had been sampled before.
+        incoming: uint64[n], T that they came with.
+
+    Returns:
+        The same verdicts.
+
+    Source: OpenTelemetry specification, tracestate probability sampling.
+    """
+    if not incoming.any():
+        return verdicts
+    stated = verdicts.threshold != np.uint64(NO_THRESHOLD)
+    threshold = np.where(stated, np.maximum(verdicts.threshold, incoming), verdicts.threshold)
+    unstated = verdicts.adjusted * adjusted_counts(incoming)
+    adjusted = np.where(stated, adjusted_counts(threshold), unstated)
+    return replace(verdicts, threshold=threshold, adjusted=adjusted)
 
 
 def decided_ms(traces: Rows, trigger: str, now_ms: int) -> Int64s:

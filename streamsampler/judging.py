@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamsampler.deciding import decided_ms, decisions_on, due_traces, words_on
+from streamsampler.deciding import after_head, decided_ms, decisions_on, due_traces, words_on
 from streamsampler.emission import kept_traces, late_spans, repeated_in_record
 from streamsampler.outcome import Outcome, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition
@@ -17,11 +17,25 @@ from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.together import CompiledSets
-from streamsampler.spans.columns import Bytes, Int64s, Rows
+from streamsampler.spans.columns import Bytes, Int64s, Rows, UInt64s
 from streamsampler.sums import INTERVAL_MS
 from streamsampler.traces.due import forget, records_of
 from streamsampler.traces.spans_out import words_of
 from streamsampler.trees import TreeReader
+
+
+class Past(NamedTuple):
+    """The verdicts on the traces of n late spans.
+
+    Attributes:
+        verdicts: uint8[n], NOT_SAMPLED, SAMPLED or DROPPED.
+        seconds: int64[n], stream time of each.
+        thresholds: uint64[n], T of the sampled, `NO_THRESHOLD` where there is none.
+    """
+
+    verdicts: Bytes
+    seconds: Int64s
+    thresholds: UInt64s
 
 
 class Judged(NamedTuple):
@@ -31,26 +45,28 @@ class Judged(NamedTuple):
         traces: `TRACE` rows [n].
         verdicts: uint8[n], NOT_SAMPLED, SAMPLED or DROPPED.
         seconds: int64[n], stream time of each decision.
+        thresholds: uint64[n], T of the sampled, `NO_THRESHOLD` where there is none.
     """
 
     traces: Rows
     verdicts: Bytes
     seconds: Int64s
+    thresholds: UInt64s
 
-    def of_spans(self, spans: Rows) -> tuple[Bytes, Int64s]:
+    def of_spans(self, spans: Rows) -> Past:
         """Find the verdicts on the traces that some spans belong to.
 
         Args:
             spans: `SPAN` rows [m] of these traces.
 
         Returns:
-            uint8[m] and int64[m], verdicts and seconds.
+            Verdict, second and threshold of each.
         """
         ids = zip(self.traces["id_hi"].tolist(), self.traces["id_lo"].tolist(), strict=True)
         places = {trace_id: place for place, trace_id in enumerate(ids)}
         traces = zip(spans["trace_hi"].tolist(), spans["trace_lo"].tolist(), strict=True)
         chosen = [places[trace_id] for trace_id in traces]
-        return self.verdicts[chosen], self.seconds[chosen]
+        return Past(self.verdicts[chosen], self.seconds[chosen], self.thresholds[chosen])
 
 
 class Judge:
@@ -124,6 +140,7 @@ class Judge:
         )  # fmt: skip
         self.settle(partition, int(due.decided_ms[0]) // INTERVAL_MS)
         verdicts, deciders = self._compiled.decide(due)
+        verdicts = after_head(verdicts, due.incoming)
         self._count(verdicts)
         kept = verdicts.decision == SAMPLED
         words = words_of(table, rows[kept])
@@ -143,11 +160,13 @@ class Judge:
         partition.sums.add(due, traces, verdicts)
         seconds = decided_ms(traces, trigger, now_ms) // 1000
         partition.forget_decided(now_ms - self._policies.decision_ttl_ms)
-        partition.decided.remember(due.id_hi, due.id_lo, seconds, verdicts.decision)
+        partition.decided.decide(
+            due.id_hi, due.id_lo, seconds, verdicts.decision, verdicts.threshold
+        )
         partition.out.remember_words(traces[kept], words, seconds[kept])
         partition.shelf.release(records)
         forget(table, rows)
-        return Judged(traces, verdicts.decision, seconds)
+        return Judged(traces, verdicts.decision, seconds, verdicts.threshold)
 
     def settle(self, partition: Partition, before: int | None) -> None:
         """Work out what the partition's intervals come to that are over.
@@ -182,26 +201,25 @@ def _joined(judged: Sequence[Judged]) -> Judged:
         np.concatenate([one.traces for one in judged]),
         np.concatenate([one.verdicts for one in judged]),
         np.concatenate([one.seconds for one in judged]),
+        np.concatenate([one.thresholds for one in judged]),
     )
 
 
 def follow(
-    partition: Partition, columns: BatchColumns, late: Rows, verdicts: Bytes, seconds: Int64s,
-    outcome: Outcome,
-) -> None:  # fmt: skip
+    partition: Partition, columns: BatchColumns, late: Rows, past: Past, outcome: Outcome
+) -> None:
     """Let late spans follow their traces' verdicts; those that are out already stay in.
 
     Args:
         partition: Whose they are.
         columns: The batch.
         late: `SPAN` rows [n] of it.
-        verdicts: uint8[n], on their traces.
-        seconds: int64[n], stream time of these.
+        past: The verdicts on their traces.
         outcome: Added to.
     """
     if not len(late):
         return
-    repeated = repeated_in_record(late)
+    repeated, verdicts, seconds = repeated_in_record(late), past.verdicts, past.seconds
     sampled = np.flatnonzero((verdicts == SAMPLED) & ~repeated)
     known = partition.let_out(columns, late[sampled], seconds[sampled])
     repeated[sampled[known]] = True

@@ -167,7 +167,7 @@ class Partition:
         stop = fold_records(
             scan.spans, scan.records, batch.offsets, batch.times_ms, run.start, run.stop,
             columns.matches.matched, columns.matches.tenants, columns.ranks,
-            columns.matches.roots, columns.root_order, columns.randomness,
+            columns.matches.roots, columns.root_order, columns.randomness, columns.incoming,
             table.rows, table.slots, table.entries, table.entry_slots, table.buckets,
             table.registers, decided.rows, decided.slots, self.settings,
             columns.fates, columns.targets, columns.stored, columns.buffered, columns.stream_ms,

@@ -20,7 +20,7 @@ from streamsampler.estimates.summaries import Summary
 from streamsampler.estimates.tables import Table
 from streamsampler.in_force import InForce
 from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
-from streamsampler.judging import follow
+from streamsampler.judging import Past, follow
 from streamsampler.limits import Limits
 from streamsampler.outcome import (
     Checkpoint,
@@ -274,17 +274,14 @@ class Sampler:
             partition.remember_replayed(columns, spans)
         late = np.flatnonzero(fates == LATE)
         past = partition.decided.rows[targets[late]]
-        follow(
-            partition, columns, found[spans.start + late], past["verdict"],
-            past["second"].astype(np.int64), outcome,
-        )  # fmt: skip
+        known = Past(past["verdict"], past["second"].astype(np.int64), past["threshold"])
+        follow(partition, columns, found[spans.start + late], known, outcome)
         if partition.replaying:
             return int(folded.stop)
         judged = self._in_force.judge.decide(partition, due_rows(partition.table), "", outcome)
         closed = found[spans.start + np.flatnonzero(fates == CLOSED)]
         if len(closed) and judged:
-            verdicts, seconds = judged.of_spans(closed)
-            follow(partition, columns, closed, verdicts, seconds, outcome)
+            follow(partition, columns, closed, judged.of_spans(closed), outcome)
         return int(folded.stop)
 
     def advance(self, partition: int, stream_time_ms: int) -> Outcome:

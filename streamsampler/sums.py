@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from datasketches import kll_floats_sketch
 
+from streamsampler.estimates import adjusted_counts
 from streamsampler.estimates.summaries import GroupSummary, Summary
 from streamsampler.policies import Verdicts
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.groups import GroupNumbers
-from streamsampler.policies.votes import DueTraces, Ints32, Ints64
+from streamsampler.policies.votes import DueTraces, Floats, Ints32, Ints64
 from streamsampler.spans.columns import Rows
 from streamsampler.traces.table import ERROR, ROOT
 
@@ -33,19 +34,21 @@ class _Chunk(NamedTuple):
         interval: int64[n], number of the interval of each.
         group: int32[n].
         duration_ms: float32[n].
+        adjusted: float64[n], how many each stood for when it arrived.
         counts: int64[n, 6]: spans, bytes, error, kept, rootless, orphaned.
     """
 
     interval: Ints64
     group: Ints32
     duration_ms: npt.NDArray[np.float32]
+    adjusted: Floats
     counts: Ints64
 
     def some(self, chosen: npt.NDArray[np.bool_]) -> "_Chunk":
         """The traces marked in bool[n]."""
         return _Chunk(
             self.interval[chosen], self.group[chosen], self.duration_ms[chosen],
-            self.counts[chosen],
+            self.adjusted[chosen], self.counts[chosen],
         )  # fmt: skip
 
 
@@ -87,7 +90,9 @@ class Sums:
         counts[:, 5] = traces["missing"] != 0
         interval = due.decided_ms // INTERVAL_MS
         duration_ms = (due.duration_ns / _NS_PER_MS).astype(np.float32)
-        self._chunks.append(_Chunk(interval, due.group, duration_ms, counts))
+        self._chunks.append(
+            _Chunk(interval, due.group, duration_ms, adjusted_counts(due.incoming), counts)
+        )
         oldest = int(interval.min())
         self._oldest = oldest if self._oldest is None else min(self._oldest, oldest)
 
@@ -139,6 +144,7 @@ def _joined(chunks: list[_Chunk]) -> _Chunk:
         np.concatenate([one.interval for one in chunks]),
         np.concatenate([one.group for one in chunks]),
         np.concatenate([one.duration_ms for one in chunks]),
+        np.concatenate([one.adjusted for one in chunks]),
         np.concatenate([one.counts for one in chunks]),
     )
 
@@ -149,8 +155,9 @@ def _by_group(rows: _Chunk, groups: GroupNumbers) -> Iterator[GroupSummary]:
     starts = np.flatnonzero(np.diff(group, prepend=-1))
     ends = [*starts[1:].tolist(), len(group)]
     durations = rows.duration_ms[order]
+    adjusted = np.add.reduceat(rows.adjusted[order], starts).tolist()
     sums = np.add.reduceat(rows.counts[order], starts, axis=0).tolist()
-    for start, end, counts in zip(starts.tolist(), ends, sums, strict=True):
+    for start, end, counts, arrived in zip(starts.tolist(), ends, sums, adjusted, strict=True):
         sketch = kll_floats_sketch(SKETCH_K)
         sketch.update(durations[start:end])
         spans, size, errors, kept, rootless, orphaned = counts
@@ -163,6 +170,6 @@ def _by_group(rows: _Chunk, groups: GroupNumbers) -> Iterator[GroupSummary]:
             kept=kept,
             rootless=rootless,
             orphaned=orphaned,
-            adjusted=float(end - start),
+            adjusted=arrived,
             sketch=sketch.serialize(),
         )

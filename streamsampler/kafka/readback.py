@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamsampler.config import Settings
+from streamsampler.estimates import decode
 from streamsampler.kafka.clients import make_reader
 from streamsampler.kafka.resumption import read_from
 from streamsampler.kafka.watermarks import CatchUp, Watermarks, first_offsets_since, read_watermarks
@@ -253,6 +254,9 @@ def past_decision(partition: int, key: bytes | None, value: bytes) -> PastDecisi
     if key is None or len(key) != 16:
         raise ValueError(f"the key is {key!r}, no trace id of 16 bytes")
     decision = Decision.unpack(partition, key, value)
+    if decision.threshold is not None:
+        decode(decision.threshold)  # raises where it is none
     return PastDecision(
-        key, decision.decision, decision.policy, decision.decided_at_ms, decision.spans_out
-    )
+        key, decision.decision, decision.policy, decision.decided_at_ms, decision.spans_out,
+        decision.threshold,
+    )  # fmt: skip

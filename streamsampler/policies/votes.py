@@ -52,6 +52,7 @@ class DueTraces:
         tenant: Number of its tenant; 0 where it has none.
         group: Number of its group (`policies.groups`).
         randomness: R, 56 bits.
+        incoming: T of the sampling before this one, 0 where there was none.
         partition: Partition of the input topic.
         decided_ms: Stream time of the decision, milliseconds.
         shapes: Reads the spans of the traces asked for and tells the shapes of their trees,
@@ -67,6 +68,7 @@ class DueTraces:
     tenant: Ints32
     group: Ints32
     randomness: Words
+    incoming: Words
     partition: Ints32
     decided_ms: Ints64
     shapes: ReadShapes = no_shapes

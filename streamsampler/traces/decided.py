@@ -5,10 +5,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from streamsampler.estimates import NO_THRESHOLD, decode
 from streamsampler.spans.columns import Bytes, Int64s, Rows, UInt32s, UInt64s, Word
 from streamsampler.spans.compiled import kernel
 from streamsampler.traces.index import find
-from streamsampler.traces.remembered import Remembered
+from streamsampler.traces.remembered import REMEMBERED, Remembered
 from streamsampler.traces.table import OLDEST, TraceTable
 
 NOT_SAMPLED, SAMPLED, DROPPED = 0, 1, 2
@@ -26,6 +27,7 @@ class PastDecision(NamedTuple):
         policy: The policy that sampled or dropped, or None.
         decided_at_ms: Stream time of the decision, ms.
         spans_out: The words of the spans that it let out (`traces.spans_out`).
+        threshold: T of a sampled trace as th digits; None where no probability is known.
     """
 
     trace_id: bytes
@@ -33,10 +35,35 @@ class PastDecision(NamedTuple):
     policy: str | None
     decided_at_ms: int
     spans_out: bytes = b""
+    threshold: str | None = None
+
+
+DECIDED: Final = np.dtype([*REMEMBERED.descr[:4], ("threshold", np.uint64)], align=True)
 
 
 class DecidedTraces(Remembered):
     """The decisions of the last while, of one partition, by trace id."""
+
+    dtype = DECIDED
+
+    def decide(
+        self, id_hi: UInt64s, id_lo: UInt64s, second: Int64s, verdict: Bytes, threshold: UInt64s
+    ) -> None:
+        """Remember decisions; of a trace that is known already, the last counts.
+
+        Args:
+            id_hi: uint64[n], first halves of the ids.
+            id_lo: uint64[n], second halves.
+            second: int64[n], seconds of stream time.
+            verdict: uint8[n], NOT_SAMPLED, SAMPLED or DROPPED.
+            threshold: uint64[n], T of the sampled, `NO_THRESHOLD` where there is none.
+        """
+        self.remember(id_hi, id_lo, second, verdict)
+        self._note(id_hi, id_lo, threshold)
+
+    def _note(self, id_hi: UInt64s, id_lo: UInt64s, threshold: UInt64s) -> None:
+        found = self.look_up(id_hi, id_lo)
+        self.rows["threshold"][found[found >= 0]] = threshold[found >= 0]
 
     def restore(self, decisions: Sequence[PastDecision]) -> None:
         """Remember decisions read back from the decisions topic.
@@ -48,7 +75,7 @@ class DecidedTraces(Remembered):
         Raises:
             ValueError: A decision has a verdict that is none.
         """
-        self.remember(*_columns(decisions))
+        self.decide(*_columns(decisions), _thresholds(decisions))
 
     def restore_before(self, decisions: Sequence[PastDecision]) -> None:
         """Remember decisions that were made before all those that are known.
@@ -59,14 +86,28 @@ class DecidedTraces(Remembered):
         Raises:
             ValueError: A decision has a verdict that is none.
         """
-        self.remember_before(*_columns(decisions))
+        columns, held = _columns(decisions), self._in_order()
+        self.remember_before(*columns)
+        self._note(*columns[:2], _thresholds(decisions))
+        ids = (np.ascontiguousarray(held["id_hi"]), np.ascontiguousarray(held["id_lo"]))
+        self._note(*ids, np.ascontiguousarray(held["threshold"]))
 
 
-def _columns(decisions: Sequence[PastDecision]) -> tuple[UInt64s, UInt64s, Int64s, Bytes]:
+def _latest(decisions: Sequence[PastDecision]) -> dict[bytes, PastDecision]:
     latest: dict[bytes, PastDecision] = {}
     for one in decisions:
         latest.pop(one.trace_id, None)
         latest[one.trace_id] = one
+    return latest
+
+
+def _thresholds(decisions: Sequence[PastDecision]) -> UInt64s:
+    stated = (one.threshold for one in _latest(decisions).values())
+    return np.array([NO_THRESHOLD if th is None else decode(th) for th in stated], np.uint64)
+
+
+def _columns(decisions: Sequence[PastDecision]) -> tuple[UInt64s, UInt64s, Int64s, Bytes]:
+    latest = _latest(decisions)
     past = latest.values()
     words = np.frombuffer(b"".join(latest), ">u8")
     return (

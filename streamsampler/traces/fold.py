@@ -71,13 +71,15 @@ def _deadline(row: Rows, now: Word, settings: Int64s) -> Word:
 
 @inlined
 def _take_span(
-    row: Rows, span: Rows, matched: Word, tenant: Word, root: Word, randomness: Word
-) -> None:
+    row: Rows, span: Rows, matched: Word, tenant: Word, root: Word, randomness: Word,
+    incoming: Word,
+) -> None:  # fmt: skip
     """Add one span to its trace's row; each field ends alike in whatever order spans come."""
     row["start"] = min(row["start"], span["start"])
     row["end"] = max(row["end"], span["end"])
     row["matched"] = row["matched"] | matched
     row["randomness"] = min(row["randomness"], randomness)
+    row["incoming"] = min(row["incoming"], incoming)
     row["spans"] += 1
     row["size"] += np.uint32(span["size"])
     if tenant != 0:
@@ -105,7 +107,7 @@ def _record_time(spans: Rows, record: Rows, time_ms: Word) -> Word:
 def fold_records(  # noqa: C901, PLR0915 - a kernel's state is its arguments
     spans: Rows, records: Rows, offsets: Int64s, times_ms: Int64s, first: Word, behind: Word,
     matched: UInt64s, tenants: Int32s, ranks: Int32s, roots: Int32s, root_order: UInt64s,
-    randomness: UInt64s,
+    randomness: UInt64s, incoming: UInt64s,
     rows: Rows, slots: UInt32s, entries: Rows, entry_slots: UInt32s, buckets: UInt32s,
     registers: Int64s, decided: Rows, decided_slots: UInt32s, settings: Int64s,
     fates: Bytes, targets: Int64s, stored: Int64s, buffered: Int32s, stream_ms: Int64s,
@@ -126,6 +128,7 @@ def fold_records(  # noqa: C901, PLR0915 - a kernel's state is its arguments
         roots: int32[spans], numbers of root operations, 0: the span is no root.
         root_order: uint64[root numbers], likewise of several roots the smallest is the trace's.
         randomness: uint64[spans], R of the tracestate or `table.NO_RANDOMNESS`.
+        incoming: uint64[spans], T that each came with, 0 where it has none.
         rows: The trace table's rows, and so on to `registers`; room has been made.
         slots: Index of `rows`.
         entries: Span ledger.
@@ -211,7 +214,7 @@ def fold_records(  # noqa: C901, PLR0915 - a kernel's state is its arguments
             held: Word = np.int64(trace["root"])
             if held != 0 and root_order[held] <= root_order[root]:
                 root = 0
-            _take_span(trace, span, matched[at], tenant, root, randomness[at])
+            _take_span(trace, span, matched[at], tenant, root, randomness[at], incoming[at])
             registers[SPANS] += 1
             registers[SIZE] += span["size"]
             postpone(rows, buckets, row, _deadline(trace, now, settings))

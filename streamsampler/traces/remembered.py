@@ -27,7 +27,13 @@ _FIRST, _COUNT, _EARLY = 0, 1, 2
 
 
 class Remembered:
-    """The ids of the last while, of one partition."""
+    """The ids of the last while, of one partition.
+
+    Attributes:
+        dtype: Of a row; `REMEMBERED`, perhaps with more fields behind.
+    """
+
+    dtype = REMEMBERED
 
     def __init__(self, most: int) -> None:
         """Remember nothing yet.
@@ -36,7 +42,7 @@ class Remembered:
             most: How many ids are remembered at most.
         """
         self._most = most
-        self.rows: Rows = np.zeros(min(1024, most), REMEMBERED)
+        self.rows: Rows = np.zeros(min(1024, most), self.dtype)
         self.slots: UInt32s = empty_slots(slots_for(len(self.rows)))
         self._registers: Int64s = np.zeros(3, np.int64)
 
@@ -115,7 +121,7 @@ class Remembered:
         if count <= len(self.rows):
             return
         held = self._in_order()
-        self.rows = np.zeros(min(self._most, max(count, 2 * len(self.rows))), REMEMBERED)
+        self.rows = np.zeros(min(self._most, max(count, 2 * len(self.rows))), self.dtype)
         self.rows[: len(held)] = held
         self.slots = empty_slots(slots_for(len(self.rows)))
         self._registers[_FIRST] = 0

@@ -1,6 +1,6 @@
 """The trace table of one partition: a row a buffered trace, and the lists that rows are in.
 
-A row is 120 bytes and holds all that a verdict by vector needs. Every row is in two lists, both
+A row is 128 bytes and holds all that a verdict by vector needs. Every row is in two lists, both
 threaded through the rows themselves: the *arrival list*, oldest first, whose head gives the low
 watermark, and the *bucket* of its deadline. A bucket holds the traces due within `BUCKET_MS` of
 stream time, so there is no timer per span and no sorting per batch.
@@ -33,6 +33,7 @@ TRACE: Final = np.dtype(
         ("end", np.uint64),  # largest end, ns
         ("matched", np.uint64),  # bit k: some span matched predicate k
         ("randomness", np.uint64),  # R of the tracestate, or NO_RANDOMNESS
+        ("incoming", np.uint64),  # smallest T that a span came with
         ("spans", np.uint32),  # without duplicates
         ("size", np.uint32),  # bytes of them
         ("missing", np.uint32),  # parents that are named and not here
@@ -269,6 +270,7 @@ def new_trace(
     rows[row]["end"] = np.uint64(0)
     rows[row]["matched"] = np.uint64(0)
     rows[row]["randomness"] = np.uint64(0xFFFFFFFFFFFFFFFF)
+    rows[row]["incoming"] = np.uint64(0xFFFFFFFFFFFFFFFF)
     rows[row]["spans"] = 0
     rows[row]["size"] = 0
     rows[row]["missing"] = 0

@@ -127,6 +127,7 @@ def due_traces(traces: Sequence[Trace], compiled: CompiledSet, tenants: TenantNu
         tenant=np.array([tenants.number(t.tenant.encode()) for t in traces], np.int32),
         group=np.zeros(n, np.int32),
         randomness=np.array([randomness(t.trace_id, t.rv) for t in traces], np.uint64),
+        incoming=np.zeros(n, np.uint64),
         partition=np.zeros(n, np.int32),
         decided_ms=np.array([t.decided_ms for t in traces], np.int64),
     )

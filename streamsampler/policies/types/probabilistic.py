@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from streamsampler.estimates import threshold
+from streamsampler.estimates import adjusted_counts, threshold, thresholds
 from streamsampler.estimates.threshold import SMALLEST_PROBABILITY
 from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.schema import Settings
@@ -114,6 +114,8 @@ def _compile(settings: ProbabilisticSettings, _compilation: Compilation) -> Vote
         return lambda traces, _asked: Votes(np.zeros(len(traces), np.bool_))
     if by_hash:
         return _vote_by_hash(percentage, settings.hash_salt.encode())
+    if settings.mode == "proportional":
+        return _vote_proportionally(percentage / 100)
     return _vote_by_randomness(threshold(percentage / 100))
 
 
@@ -132,15 +134,22 @@ def _vote_by_hash(percentage: float, salt: bytes) -> Vote:
 
 
 def _vote_by_randomness(rejected: int) -> Vote:
-    """Keep where R >= T.
-
-    What was sampled at the head is not known here, so a trace stands for what this stage alone
-    makes of it, in both modes: `proportional` differs where th came with the trace.
-    """
+    """Keep where R >= T, so that what was sampled before is brought to T in all."""
 
     def vote(traces: DueTraces, _asked: Bools) -> Votes:
         thresholds = np.full(len(traces), rejected, np.uint64)
         return Votes(sampled=traces.randomness >= thresholds, threshold=thresholds)
+
+    return vote
+
+
+def _vote_proportionally(share: float) -> Vote:
+    """Keep a share of what arrives: where R >= T(p(T_in) p)."""
+
+    def vote(traces: DueTraces, _asked: Bools) -> Votes:
+        chances = share / adjusted_counts(traces.incoming)
+        rejected = thresholds(np.maximum(chances, SMALLEST_PROBABILITY))
+        return Votes(sampled=traces.randomness >= rejected, threshold=rejected)
 
     return vote
 

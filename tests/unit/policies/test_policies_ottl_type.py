@@ -71,6 +71,7 @@ def due(matched: list[int]) -> DueTraces:
         tenant=np.zeros(n, np.int32),
         group=np.zeros(n, np.int32),
         randomness=words,
+        incoming=np.zeros(n, np.uint64),
         partition=np.zeros(n, np.int32),
         decided_ms=ints,
     )

@@ -50,6 +50,7 @@ def voted(vote: Vote, traces: Sequence[Trace]) -> list[bool]:
         id_hi=words, id_lo=words, duration_ns=zeros, spans=zeros, size_bytes=zeros, matched=words,
         tenant=np.array([trace.tenant for trace in traces], np.int32),
         group=np.zeros(len(traces), np.int32), randomness=words,
+        incoming=np.zeros(len(traces), np.uint64),
         partition=np.array([trace.partition for trace in traces], np.int32),
         decided_ms=np.array([trace.decided_ms for trace in traces], np.int64), shapes=read_shapes,
     )  # fmt: skip

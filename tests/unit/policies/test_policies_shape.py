@@ -37,6 +37,7 @@ def due(read: list[list[str]], names: list[str]) -> DueTraces:
     return DueTraces(
         id_hi=words, id_lo=words, duration_ns=zeros, spans=zeros, size_bytes=zeros, matched=words,
         tenant=np.zeros(n, np.int32), group=np.zeros(n, np.int32), randomness=words,
+        incoming=np.zeros(n, np.uint64),
         partition=np.zeros(n, np.int32), decided_ms=zeros, shapes=read_shapes,
     )  # fmt: skip
 

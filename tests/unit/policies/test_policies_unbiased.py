@@ -47,6 +47,7 @@ def due(rng: np.random.Generator, tenants: TenantNumbers) -> DueTraces:
         tenant=rng.choice(np.array(numbers, np.int32), TRACES, p=[0.1, 0.3, 0.6]),
         group=np.zeros(TRACES, np.int32),
         randomness=id_lo & np.uint64(2**56 - 1),
+        incoming=np.zeros(TRACES, np.uint64),
         partition=np.zeros(TRACES, np.int32),
         decided_ms=np.zeros(TRACES, np.int64),
     )
