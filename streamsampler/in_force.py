@@ -9,10 +9,10 @@ from streamsampler.estimates.summaries import Summary
 from streamsampler.estimates.tables import Table, ThresholdTable
 from streamsampler.judging import Judge
 from streamsampler.limits import Limits, fold_settings
-from streamsampler.outcome import PolicyCounts
+from streamsampler.outcome import GroupKnowledge, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition, batch_columns
 from streamsampler.policies import PolicySet, TenantNumbers
-from streamsampler.policies.budgets import Budget, joined
+from streamsampler.policies.budgets import Budget, RateTables, joined
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.matching import Matcher
 from streamsampler.policies.memory import Memory
@@ -51,7 +51,7 @@ class InForce:
         tenants, roots = TenantNumbers(), RootNumbers()
         groups = GroupNumbers(tenants, roots)
         self._ground = Ground(
-            tenants, roots, groups, Percentiles(groups), {}, Memory(), topic_partitions
+            tenants, roots, groups, Percentiles(groups), RateTables(), Memory(), topic_partitions
         )
         self._replacement: Replacement | None = None
         self.counts: dict[tuple[str, str], PolicyCounts] = {}
@@ -77,7 +77,21 @@ class InForce:
         if isinstance(table, ThresholdTable):
             self._ground.percentiles.learn(key, table)
         else:
-            self._ground.rates[table.policy] = table
+            self._ground.rates.tables[table.policy] = table
+
+    def knowledge(self) -> GroupKnowledge:
+        """Tell what is known of the whole group."""
+        percentiles, rates = self._ground.percentiles, self._ground.rates
+        return GroupKnowledge(
+            thresholds_ms=percentiles.newest_ms,
+            rates_ms=rates.newest_ms,
+            thresholds={
+                "table": percentiles.by_table,
+                "own": percentiles.by_own,
+                "unknown": percentiles.unknown,
+            },
+            rates={"table": rates.by_table, "own": rates.by_own},
+        )
 
     def demands(self, partition: int, before: int | None, part: int) -> list[Summary]:
         """Tell what was asked of goals in intervals that are over, each once.
@@ -96,11 +110,6 @@ class InForce:
             for summary in budget.tell(partition, before, part)
         ]
         return joined(told)
-
-    @property
-    def percentiles(self) -> Percentiles:
-        """How long the traces of each group take."""
-        return self._ground.percentiles
 
     @property
     def default(self) -> PolicySet:

@@ -207,6 +207,24 @@ class PolicyCounts:
     dry: int = 0
 
 
+class GroupKnowledge(NamedTuple):
+    """What the engine knows of the whole group, and how often it went by it.
+
+    Attributes:
+        thresholds_ms: Stream time up to which durations are known, of the shard that is furthest
+            behind; None where nobody has told.
+        rates_ms: Likewise of rates, of the goal that is furthest behind.
+        thresholds: Traces held against a percentile, by where it came from: "table", "own" (the
+            partition's sketches), "unknown" (`fallback_ms` counted).
+        rates: Traces that went by the rate of a goal, by where it came from: "table", "own".
+    """
+
+    thresholds_ms: int | None
+    rates_ms: int | None
+    thresholds: dict[str, int]
+    rates: dict[str, int]
+
+
 @dataclass(slots=True)
 class Counts:
     """What became of everything that a partition brought; spans, unless the name says otherwise.

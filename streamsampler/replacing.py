@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamsampler.estimates.tables import RateTable
 from streamsampler.partition import Partition
 from streamsampler.policies import PolicyError
+from streamsampler.policies.budgets import RateTables
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.memory import Memory
 from streamsampler.policies.percentiles import Percentiles
@@ -34,7 +34,7 @@ class Ground(NamedTuple):
         roots: Numbers the root operations.
         groups: Numbers the groups of traces.
         percentiles: How long the traces of each group take.
-        rates: What the control plane told of goals, by policy.
+        rates: What the control plane told of goals.
         learned: What policies have learned.
         partitions: How many partitions the input topic has.
     """
@@ -43,7 +43,7 @@ class Ground(NamedTuple):
     roots: RootNumbers
     groups: GroupNumbers
     percentiles: Percentiles
-    rates: dict[str, RateTable]
+    rates: RateTables
     learned: Memory
     partitions: int
 

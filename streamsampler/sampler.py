@@ -28,12 +28,12 @@ from streamsampler.outcome import (
     DeadLetter,
     Decision,
     Emission,
+    GroupKnowledge,
     Outcome,
     PolicyCounts,
 )
 from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import PolicySet
-from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.sets import PolicySets, sets_of
 from streamsampler.reopening import begin_again, take_over
 from streamsampler.shedding import buffered, surplus
@@ -357,10 +357,13 @@ class Sampler:
         """
         self._in_force.learn(key, table)
 
-    @property
-    def percentiles(self) -> Percentiles:
-        """How long the traces of each group take."""
-        return self._in_force.percentiles
+    def knowledge(self) -> GroupKnowledge:
+        """Tell what the engine knows of the whole group, and how often it went by it.
+
+        Returns:
+            Counts since the engine began.
+        """
+        return self._in_force.knowledge()
 
     def summaries(self, partition: int, *, leaving: bool = False) -> list[Summary]:
         """Tell what decided traces come to, of intervals that are over; each is told once.

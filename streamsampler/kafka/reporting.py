@@ -91,6 +91,7 @@ class Reporting:
             settled=settled,
             policy_versions=self._sampler.policies.versions,
             policy_counts=self._sampler.policy_counts(),
+            knowledge=self._sampler.knowledge(),
         )
         for partition, one in counts.items():
             if not one.conserved():

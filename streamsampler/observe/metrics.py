@@ -22,7 +22,7 @@ from streamsampler.observe.catalogue import (
 )
 from streamsampler.observe.standing import STATES, PartitionStanding, WorkerStanding
 from streamsampler.observe.totals import Totals
-from streamsampler.outcome import PolicyCounts
+from streamsampler.outcome import GroupKnowledge, PolicyCounts
 
 COMMIT_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The buckets of commit durations; the usual interval between commits is half a second."""
@@ -126,6 +126,8 @@ class _Standings(Collector):
         standing = self._read()
         yield from _of_worker(standing)
         yield from _of_policies(standing.policy_counts)
+        if standing.knowledge is not None:
+            yield from _of_the_group(standing.knowledge)
         yield from _of_totals(standing.totals)
         yield from _of_partitions(standing.partitions)
 
@@ -165,6 +167,32 @@ def _of_policies(counts: Mapping[tuple[str, str], PolicyCounts]) -> Iterator[Met
         for named, one in counts.items():
             family.add_metric(list(named), total.read(one))
         yield family
+
+
+def _of_the_group(knowledge: GroupKnowledge) -> Iterator[Metric]:
+    times = GaugeMetricFamily(
+        f"{PREFIX}table_timestamp_seconds",
+        "Stream time up to which the control plane has told what the whole group knows; not there "
+        "where it has told nothing.",
+        labels=["table"],
+    )
+    for table, stream_ms in (
+        ("thresholds", knowledge.thresholds_ms),
+        ("rates", knowledge.rates_ms),
+    ):
+        if stream_ms is not None:
+            times.add_metric([table], stream_ms / 1_000)
+    yield times
+    asked = CounterMetricFamily(
+        f"{PREFIX}table_lookups",
+        "Traces that went by a percentile or a rate, by where it came from: the control plane's "
+        "table, the partition's own measure, or nowhere.",
+        labels=["table", "source"],
+    )
+    for table, sources in (("thresholds", knowledge.thresholds), ("rates", knowledge.rates)):
+        for source, count in sources.items():
+            asked.add_metric([table, source], count)
+    yield asked
 
 
 def _of_totals(totals: Totals) -> Iterator[Metric]:

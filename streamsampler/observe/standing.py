@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamsampler.observe.totals import Totals
-from streamsampler.outcome import Counts, PolicyCounts
+from streamsampler.outcome import Counts, GroupKnowledge, PolicyCounts
 
 ASSIGNED: Final = "assigned"
 RECOVERING: Final = "recovering"
@@ -83,6 +83,7 @@ class WorkerStanding:
         policy_versions: Of each policy set in force by its name, "default" first.
         waiting: Why there are no policy sets, a sentence without its period; empty where that is
             not known.
+        knowledge: What it knows of the whole group.
         policy_counts: What each policy did since the worker's engine was made, by the names of
             set and policy.
     """
@@ -98,6 +99,7 @@ class WorkerStanding:
     policy_versions: Mapping[str, str] = field(default_factory=dict)
     waiting: str = ""
     policy_counts: Mapping[tuple[str, str], PolicyCounts] = field(default_factory=dict)
+    knowledge: GroupKnowledge | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:

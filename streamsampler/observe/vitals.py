@@ -8,7 +8,7 @@ from typing import Final, Literal
 from streamsampler.observe.metrics import Metrics
 from streamsampler.observe.standing import PartitionStanding, WorkerStanding
 from streamsampler.observe.totals import RunningTotals
-from streamsampler.outcome import Counts, PolicyCounts
+from streamsampler.outcome import Counts, GroupKnowledge, PolicyCounts
 
 EXACTLY_ONCE: Final = "exactly_once"
 
@@ -103,6 +103,7 @@ class Vitals:
         settled: bool,
         policy_versions: Mapping[str, str] | None = None,
         policy_counts: Mapping[tuple[str, str], PolicyCounts] | None = None,
+        knowledge: GroupKnowledge | None = None,
     ) -> None:
         """Show how the worker stands; at every commit interval, and when partitions come or go.
 
@@ -112,6 +113,7 @@ class Vitals:
             settled: Whether the group has told which they are, be it none.
             policy_versions: Of each set in force by its name; None: as they were shown last.
             policy_counts: What each policy did, by the names of set and policy; None: likewise.
+            knowledge: What it knows of the whole group; None: likewise.
         """
         before = self._standing
         self._standing = replace(
@@ -123,6 +125,7 @@ class Vitals:
             policy_counts=(
                 before.policy_counts if policy_counts is None else _copied(policy_counts)
             ),
+            knowledge=before.knowledge if knowledge is None else knowledge,
             settled=settled,
             partitions=tuple(sorted(partitions, key=lambda one: one.partition)),
             totals=self._totals.now(),

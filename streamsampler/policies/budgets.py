@@ -46,6 +46,43 @@ Part = Literal["tenant", "service", "name"]
 _PLACES: Final[Mapping[Part, int]] = {"tenant": 0, "service": 1, "name": 2}
 
 
+@dataclass(slots=True)
+class RateTables:
+    """What the control plane told of goals.
+
+    Attributes:
+        tables: By policy.
+        by_table: Traces that went by a rate of these.
+        by_own: Traces that went by a partition's own, as there was none.
+    """
+
+    tables: dict[str, RateTable] = field(default_factory=dict)
+    by_table: int = 0
+    by_own: int = 0
+
+    def find(self, policy: str, traces: int) -> RateTable | None:
+        """Find a policy's rates.
+
+        Args:
+            policy: Its names, joined by "/".
+            traces: How many are about to go by them.
+
+        Returns:
+            The rates; None where nobody told any.
+        """
+        table = self.tables.get(policy)
+        if table is None:
+            self.by_own += traces
+        else:
+            self.by_table += traces
+        return table
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Stream time up to which the goal that is furthest behind is known, ms."""
+        return min((table.version for table in self.tables.values()), default=None)
+
+
 class KeyNumbers:
     """Numbers for what a goal is shared by: some parts of the traces' groups."""
 
@@ -140,8 +177,6 @@ class Budget:
         table: The control plane's rates that `told` was made of.
         told: float64[keys], from it.
         asked: What is to be told, by interval.
-        by_table: Traces that went by the control plane's rates.
-        by_own: Traces that went by the partition's own.
     """
 
     plan: Plan
@@ -154,8 +189,6 @@ class Budget:
     table: RateTable | None = None
     told: Floats = field(default_factory=_none)
     asked: dict[int, Asked] = field(default_factory=dict)
-    by_table: int = 0
-    by_own: int = 0
 
     def decide(
         self, table: RateTable | None, times: Ints64, groups: Ints32, costs: Ints64
@@ -182,10 +215,8 @@ class Budget:
             base[now] = self.rates[keys[now]]
             self.counts += np.bincount(keys[now], costs[now], minlength=len(self.counts))
         if table is None:
-            self.by_own += len(keys)
             smallest = self.rates.min()
         else:
-            self.by_table += len(keys)
             column = self._column(table)
             base, smallest = column[keys], column.min()
         chances = np.empty(len(keys))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from streamsampler.estimates.tables import RateTable
+from streamsampler.policies.budgets import RateTables
 from streamsampler.policies.errors import PolicyError
 from streamsampler.policies.groups import GroupNumbers, no_groups
 from streamsampler.policies.memory import Memory, Owner, State, States
@@ -29,7 +29,7 @@ class Compilation:
         learned: What policies have learned.
         owners: The policies that have asked for what they learned.
         groups: Numbers of groups of traces.
-        rates: What the control plane told of goals, by policy.
+        rates: What the control plane told of goals.
         percentiles: How long the traces of each group take; None: nobody measures.
         partitions: How many partitions the input topic has. A rate is the group's, and each
             partition has an equal share of it.
@@ -43,7 +43,7 @@ class Compilation:
     learned: Memory = field(default_factory=Memory)
     owners: set[Owner] = field(default_factory=set)
     groups: GroupNumbers = field(default_factory=no_groups)
-    rates: Mapping[str, RateTable] = field(default_factory=dict)
+    rates: RateTables = field(default_factory=RateTables)
     percentiles: Percentiles | None = None
     partitions: int = 1
     path: tuple[str, ...] = ()

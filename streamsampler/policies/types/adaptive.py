@@ -92,7 +92,7 @@ def _compile(settings: AdaptiveSettings, compilation: Compilation) -> Vote:
     budgets = compilation.memory(settings, lambda: Budget(plan, keys))
 
     def vote(traces: DueTraces, asked: Bools) -> Votes:
-        table = compilation.rates.get(plan.policy)
+        table = compilation.rates.find(plan.policy, int(asked.sum()))
         costs = _costs(traces, plan.goal.unit)
         chances = np.zeros(len(traces))
         for partition, rows in rows_by_partition(traces, asked):

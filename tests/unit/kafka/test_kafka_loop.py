@@ -25,6 +25,7 @@ from streamsampler.kafka.offsets import Start
 from streamsampler.kafka.readback import Found
 from streamsampler.kafka.reporting import Watch
 from streamsampler.observe import Vitals
+from streamsampler.outcome import GroupKnowledge
 from streamsampler.policies import load_policy_set
 from streamsampler.policies.sets import PolicySets
 from streamsampler.sampler import Checkpoint, Counts, Outcome, PastDecision, PolicyCounts
@@ -117,6 +118,9 @@ class Engine:
     @property
     def partitions(self) -> tuple[int, ...]:
         return tuple(self.held)
+
+    def knowledge(self) -> GroupKnowledge:
+        return GroupKnowledge(None, None, {}, {})
 
     def assign(self, partition: int, resume: Checkpoint, decided: list[PastDecision]) -> int:
         self.journal.append(("assign", partition, resume.low_watermark, len(decided)))

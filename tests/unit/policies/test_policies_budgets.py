@@ -101,6 +101,7 @@ class Fleet:
     rates: Rates = field(default_factory=Rates)
     table: RateTable | None = None
     now_ms: int = 1_000_000
+    offered: int = 0
 
     def __post_init__(self) -> None:
         goal = Goal("traces", self.per_second, 0.1, "fair", {}, 1.0, {}, 1.0, 500)
@@ -121,6 +122,7 @@ class Fleet:
             for budget in self.budgets:
                 n = int(self.rng.poisson(offered / self.partitions))
                 times = np.sort(self.rng.integers(self.now_ms, self.now_ms + 1_000, n))
+                self.offered += n
                 groups = self.rng.choice(self.numbers, n, p=self.weights).astype(np.int32)
                 chances = budget.decide(self.table, times, groups, np.ones(n, np.int64))
                 kept += int((self.rng.random(n) < chances).sum())
@@ -187,4 +189,4 @@ def test_demands_are_told_once_an_interval_is_over() -> None:
     assert (told.kind, told.interval, told.part) == ("demands", interval - 1, 3)
     assert list(budget.tell(0, interval, 3)) == []
     (rest,) = budget.tell(0, None, 3)
-    assert asked_for(told) + asked_for(rest) == budget.by_own
+    assert asked_for(told) + asked_for(rest) == fleet.offered
