@@ -110,9 +110,12 @@ class Output(_Section):
     Attributes:
         max_record_bytes: A kept trace larger than this is split over several records. Key, headers
             and framing come on top, and together they must fit the topic's max.message.bytes.
+        sampling_attributes: Whether kept spans get the attributes sampling.policy and
+            sampling.adjusted_count.
     """
 
     max_record_bytes: Positive = 950_000
+    sampling_attributes: bool = False
 
 
 class Store(_Section):

@@ -1,26 +1,85 @@
-"""Stage 6, emit: the records of kept traces, as they came wherever that is possible.
+"""Stage 6, emit: the records of kept traces, as they came but for what they state of sampling.
 
 Protobuf messages concatenate, so the records of a trace joined are one `TracesData`. Only a
-record that holds spans of other traces, or duplicates, is taken apart and written anew.
+record that holds spans of other traces, or duplicates, is taken apart and written anew. Each span
+then states the threshold with which it was kept (`spans.stamping`).
 
-Hot: a copy of each kept byte; the rest is per kept trace.
+Hot: two copies of each kept byte; the rest is per kept trace.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
+from streamsampler.estimates import NO_THRESHOLD
 from streamsampler.outcome import Emission
-from streamsampler.spans.columns import Booleans, Int64s, Rows
+from streamsampler.spans.columns import Booleans, Int64s, Rows, UInt64s
 from streamsampler.spans.payload import Identity, RecordParts, put_together, take_apart
 from streamsampler.spans.records import Headers, RecordBatch
+from streamsampler.spans.stamping import span_attributes, stamp
 from streamsampler.store import Shelf
 from streamsampler.store.found import Found
 
+_STATE_ROOM: Final = 32
+"""Bytes by which a span grows at most that states a threshold, with the lengths around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """What the spans of n traces are to state.
+
+    Attributes:
+        thresholds: uint64[n], T of their verdicts, `NO_THRESHOLD` where there is none.
+        attributes: Of each, what is added to its spans (`stamping.span_attributes`); None:
+            attributes stay as they are.
+    """
+
+    thresholds: UInt64s
+    attributes: Sequence[bytes] | None = None
+
+    def room(self) -> Int64s:
+        """Tell by how many bytes a span of each trace may grow, int64[n]."""
+        growth = np.where(self.thresholds == np.uint64(NO_THRESHOLD), 0, _STATE_ROOM)
+        if self.attributes is not None:
+            growth += np.array([len(one) for one in self.attributes], np.int64)
+        return growth.astype(np.int64)
+
+    def put_on(self, emissions: Sequence[Emission], places: Sequence[int]) -> list[Emission]:
+        """Let the spans of emissions state it.
+
+        Args:
+            emissions: m of them.
+            places: For each the place of its trace.
+
+        Returns:
+            The same emissions.
+        """
+        if not emissions:
+            return []
+        values = [one.value for one in emissions]
+        bounds = np.zeros(len(values) + 1, np.int64)
+        np.cumsum([len(value) for value in values], out=bounds[1:])
+        attributes = None
+        if self.attributes is not None:
+            attributes = [self.attributes[place] for place in places]
+        body, ends = stamp(
+            np.frombuffer(b"".join(values), np.uint8), bounds, self.thresholds[list(places)],
+            attributes,
+        )  # fmt: skip
+        stamped = body.tobytes()
+        cuts = ends.tolist()
+        return [
+            replace(one, value=stamped[first:last])
+            for one, first, last in zip(emissions, cuts, cuts[1:], strict=False)
+        ]
+
 
 def kept_traces(
-    shelf: Shelf, partition: int, traces: Rows, records: Int64s, most_bytes: int
-) -> Iterator[Emission]:
+    shelf: Shelf, partition: int, traces: Rows, records: Int64s, most_bytes: int, stamps: Stamps
+) -> list[Emission]:
     """Make the emissions of traces that are kept.
 
     Args:
@@ -29,29 +88,35 @@ def kept_traces(
         traces: `TRACE` rows [n], the kept ones.
         records: int64[spans of these], record numbers, trace by trace.
         most_bytes: The largest value; a trace beyond it comes in several, cut between records.
+        stamps: What their spans are to state.
 
-    Yields:
+    Returns:
         One emission a trace, or several.
 
     Raises:
         StoreError: A block cannot be read.
     """
     if not len(traces):
-        return
+        return []
+    emissions: list[Emission] = []
+    places: list[int] = []
     numbers, ends = _distinct(records, traces["spans"].astype(np.int64))
     found = shelf.find(numbers)
     apart: dict[int, RecordParts] = {}
     start = 0
     words = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
-    for place, end in enumerate(ends.tolist()):
+    spans_before = np.concatenate(([0], np.cumsum(found.spans)))
+    for place, (end, room) in enumerate(zip(ends.tolist(), stamps.room().tolist(), strict=True)):
         trace_id = words[16 * place : 16 * place + 16]
         headers = _headers(found.headers, start, end)
-        parts = _cuts(found.bounds, start, end, most_bytes)
+        parts = _cuts(found.bounds + room * spans_before, start, end, most_bytes)
         whole = found.whole[start:end].all()
         made = _whole(found, parts) if whole else _selected(found, parts, numbers, trace_id, apart)
         for value, spans in made:
-            yield Emission(partition, trace_id, value, headers, spans, late=False)
+            emissions.append(Emission(partition, trace_id, value, headers, spans, late=False))
+            places.append(place)
         start = end
+    return stamps.put_on(emissions, places)
 
 
 def _distinct(records: Int64s, spans: Int64s) -> tuple[Int64s, Int64s]:
@@ -109,6 +174,19 @@ def _headers(headers: Mapping[int, Headers], start: int, end: int) -> Headers:
     return tuple(dict.fromkeys(pairs))
 
 
+def attributes_of(policy: str | None, adjusted: float) -> bytes:
+    """Say by what a span was kept, and how many it stands for.
+
+    Args:
+        policy: The policy; None where it is not known any more.
+        adjusted: How many traces it stands for; NaN where that is not known.
+
+    Returns:
+        Fields of a `Span`: the attributes that are known.
+    """
+    return span_attributes(policy, None if math.isnan(adjusted) else adjusted)
+
+
 def repeated_in_record(spans: Rows) -> Booleans:
     """Find spans that their own record has already.
 
@@ -126,7 +204,9 @@ def repeated_in_record(spans: Rows) -> Booleans:
     return repeated
 
 
-def late_spans(batch: RecordBatch, records: Rows, late: Rows, out: Rows) -> Iterator[Emission]:
+def late_spans(
+    batch: RecordBatch, records: Rows, late: Rows, out: Rows, stamps: Stamps
+) -> list[Emission]:
     """Make the emissions of spans that came after their trace was sampled.
 
     Args:
@@ -134,12 +214,14 @@ def late_spans(batch: RecordBatch, records: Rows, late: Rows, out: Rows) -> Iter
         records: `RECORD` rows of the batch.
         late: `SPAN` rows [n], without repeated ones.
         out: `SPAN` rows of the same traces that are out already, and stay in.
+        stamps: What the late spans are to state, n of them.
 
-    Yields:
+    Returns:
         One emission for each record and trace.
     """
     keys = np.stack([late["record"].astype(np.uint64), late["trace_hi"], late["trace_lo"]])
-    groups, counts = np.unique(keys, axis=1, return_counts=True)
+    groups, places, counts = np.unique(keys, axis=1, return_index=True, return_counts=True)
+    emissions = []
     seen = _identities(out)
     apart: tuple[int, RecordParts] | None = None
     for (record, hi, lo), count in zip(groups.T.tolist(), counts.tolist(), strict=True):
@@ -149,10 +231,13 @@ def late_spans(batch: RecordBatch, records: Rows, late: Rows, out: Rows) -> Iter
             if apart is None or apart[0] != record:
                 apart = record, take_apart(value)
             value, _ = put_together([apart[1]], trace_id, seen.get((record, hi, lo)))
-        yield Emission(
-            int(batch.partitions[record]), trace_id, value,
-            tuple(dict.fromkeys(batch.headers[record] or ())), count, late=True,
+        emissions.append(
+            Emission(
+                int(batch.partitions[record]), trace_id, value,
+                tuple(dict.fromkeys(batch.headers[record] or ())), count, late=True,
+            )
         )  # fmt: skip
+    return stamps.put_on(emissions, places.tolist())
 
 
 def _identities(spans: Rows) -> dict[tuple[int, int, int], set[Identity]]:

@@ -36,18 +36,22 @@ class InForce:
             policy of the same name takes its place.
     """
 
-    def __init__(self, sets: PolicySets, limits: Limits, topic_partitions: int) -> None:
+    def __init__(
+        self, sets: PolicySets, limits: Limits, topic_partitions: int, *, attributes: bool = False
+    ) -> None:
         """Begin with policies.
 
         Args:
             sets: The policies.
             limits: How large things may get.
             topic_partitions: How many partitions the input topic has.
+            attributes: Whether kept spans say in attributes by what they were kept.
 
         Raises:
             PolicyError: The policies cannot be compiled.
         """
         self._limits = limits
+        self._attributes = attributes
         tenants, roots = TenantNumbers(), RootNumbers()
         groups = GroupNumbers(tenants, roots)
         self._ground = Ground(
@@ -205,6 +209,7 @@ class InForce:
             self._ground.percentiles,
             self._limits.max_record_bytes,
             list(self.counts.values()),
+            attributes=self._attributes,
         )
         self._ask(compiled)
         self._ground.learned.keep_only(compiled.compilation.owners)

@@ -9,7 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from streamsampler.deciding import after_head, decided_ms, decisions_on, due_traces, words_on
-from streamsampler.emission import kept_traces, late_spans, repeated_in_record
+from streamsampler.emission import (
+    Stamps,
+    attributes_of,
+    kept_traces,
+    late_spans,
+    repeated_in_record,
+)
+from streamsampler.estimates import adjusted_counts
 from streamsampler.outcome import Outcome, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import TenantNumbers, Verdicts
@@ -17,7 +24,7 @@ from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.together import CompiledSets
-from streamsampler.spans.columns import Bytes, Int64s, Rows, UInt64s
+from streamsampler.spans.columns import Booleans, Bytes, Int64s, Rows, UInt64s
 from streamsampler.sums import INTERVAL_MS
 from streamsampler.traces.due import forget, records_of
 from streamsampler.traces.spans_out import words_of
@@ -80,6 +87,8 @@ class Judge:
         percentiles: Percentiles,
         most_bytes: int,
         counts: Sequence[PolicyCounts],
+        *,
+        attributes: bool,
     ) -> None:
         """Take policies.
 
@@ -90,6 +99,7 @@ class Judge:
             percentiles: Told what the traces of each group take.
             most_bytes: The largest value of an emission.
             counts: What each policy did, in the order of all policies; added to.
+            attributes: Whether kept spans say in attributes by what they were kept.
         """
         self._compiled = compiled
         self._policies = compiled.sets.default
@@ -101,6 +111,7 @@ class Judge:
         self._most_bytes = most_bytes
         self._trees = TreeReader()
         self._counts = counts
+        self._attributes = attributes
 
     def decide(
         self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome
@@ -148,6 +159,7 @@ class Judge:
             kept_traces(
                 partition.shelf, partition.number, traces[kept],
                 records[np.repeat(kept, traces["spans"])], self._most_bytes,
+                self._stamps(verdicts, kept),
             )
         )  # fmt: skip
         outcome.decisions.extend(
@@ -167,6 +179,14 @@ class Judge:
         partition.shelf.release(records)
         forget(table, rows)
         return Judged(traces, verdicts.decision, seconds, verdicts.threshold)
+
+    def _stamps(self, verdicts: Verdicts, kept: Booleans) -> Stamps:
+        thresholds = verdicts.threshold[kept]
+        if not self._attributes:
+            return Stamps(thresholds)
+        names = map(self._words.names.__getitem__, verdicts.policy[kept].tolist())
+        counts = verdicts.adjusted[kept].tolist()
+        return Stamps(thresholds, list(map(attributes_of, names, counts)))
 
     def settle(self, partition: Partition, before: int | None) -> None:
         """Work out what the partition's intervals come to that are over.
@@ -206,8 +226,9 @@ def _joined(judged: Sequence[Judged]) -> Judged:
 
 
 def follow(
-    partition: Partition, columns: BatchColumns, late: Rows, past: Past, outcome: Outcome
-) -> None:
+    partition: Partition, columns: BatchColumns, late: Rows, past: Past, outcome: Outcome,
+    *, attributes: bool,
+) -> None:  # fmt: skip
     """Let late spans follow their traces' verdicts; those that are out already stay in.
 
     Args:
@@ -216,6 +237,7 @@ def follow(
         late: `SPAN` rows [n] of it.
         past: The verdicts on their traces.
         outcome: Added to.
+        attributes: Whether kept spans say in attributes what they stand for.
     """
     if not len(late):
         return
@@ -228,4 +250,9 @@ def follow(
     kept = late[sampled[~known]]
     if len(kept):
         out = late[sampled[known]]
-        outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept, out))
+        thresholds = past.thresholds[sampled[~known]]
+        counts = adjusted_counts(thresholds).tolist()
+        stamps = Stamps(
+            thresholds, [attributes_of(None, one) for one in counts] if attributes else None
+        )
+        outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept, out, stamps))

@@ -72,6 +72,8 @@ class Sampler:
         store: BlockStore,
         limits: Limits | None = None,
         topic_partitions: int = 1,
+        *,
+        sampling_attributes: bool = False,
     ) -> None:
         """Begin without partitions.
 
@@ -81,13 +83,18 @@ class Sampler:
             limits: How large things may get.
             topic_partitions: How many partitions the input topic has, held here or not: each has
                 an equal share of what the policies allow the group.
+            sampling_attributes: Whether kept spans say in attributes by which policy they were
+                kept and how many they stand for.
 
         Raises:
             PolicyError: The policies cannot be compiled.
         """
         self._store = store
         self._limits = limits or Limits()
-        self._in_force = InForce(sets_of(policies), self._limits, topic_partitions)
+        self._in_force = InForce(
+            sets_of(policies), self._limits, topic_partitions, attributes=sampling_attributes
+        )
+        self._attributes = sampling_attributes
         self._partitions: dict[int, Partition] = {}
 
     @property
@@ -275,13 +282,15 @@ class Sampler:
         late = np.flatnonzero(fates == LATE)
         past = partition.decided.rows[targets[late]]
         known = Past(past["verdict"], past["second"].astype(np.int64), past["threshold"])
-        follow(partition, columns, found[spans.start + late], known, outcome)
+        late_rows, attributes = found[spans.start + late], self._attributes
+        follow(partition, columns, late_rows, known, outcome, attributes=attributes)
         if partition.replaying:
             return int(folded.stop)
         judged = self._in_force.judge.decide(partition, due_rows(partition.table), "", outcome)
         closed = found[spans.start + np.flatnonzero(fates == CLOSED)]
         if len(closed) and judged:
-            follow(partition, columns, closed, judged.of_spans(closed), outcome)
+            known = judged.of_spans(closed)
+            follow(partition, columns, closed, known, outcome, attributes=attributes)
         return int(folded.stop)
 
     def advance(self, partition: int, stream_time_ms: int) -> Outcome:

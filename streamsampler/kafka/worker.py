@@ -178,7 +178,10 @@ class Session:
             _compile(policies.default)
             outbox = opened.enter_context(_open_outbox(settings, self.stop))
             store = opened.enter_context(_open_store(settings, admin))
-            sampler = Sampler(policies, store, _limits(settings), existing[settings.topics.input])
+            sampler = Sampler(
+                policies, store, _limits(settings), existing[settings.topics.input],
+                sampling_attributes=settings.output.sampling_attributes,
+            )  # fmt: skip
             consumer = make_group_consumer(settings)
             tables = opened.enter_context(_open_tables(settings, existing))
             shards = existing.get(settings.topics.sketches, 0)

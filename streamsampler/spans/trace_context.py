@@ -21,6 +21,7 @@ RANDOM_TRACE_ID: Final = 0x02
 
 MOST_MEMBERS: Final = 32
 LONGEST_OT: Final = 256  # characters
+LONGEST_OT_READ: Final = 4 * LONGEST_OT  # of a longer one only th and rv are taken
 
 _INVALID_VERSION: Final = 0xFF
 _TRACEPARENT: Final = re.compile(
@@ -172,7 +173,8 @@ def read_ot(tracestate: bytes) -> OtMember:
 
     Returns:
         The member; empty where there is none. The first counts if there are several, of keys too.
-        What is no ``key:value`` is passed over.
+        What is no ``key:value`` is passed over. A member four times as long as it may be has no
+        other keys: whoever wrote it kept no rule, and to look each up among all is not cheap.
 
     Source: OpenTelemetry specification, trace/tracestate-handling.
     """
@@ -229,7 +231,7 @@ def _parse_ot(value: bytes) -> OtMember:
     return OtMember(
         threshold=threshold if _THRESHOLD.fullmatch(threshold) else None,
         randomness=randomness if _RANDOMNESS.fullmatch(randomness) else None,
-        others=tuple(pairs.items()),
+        others=tuple(pairs.items()) if len(value) <= LONGEST_OT_READ else (),
     )
 
 

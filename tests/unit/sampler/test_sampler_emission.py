@@ -6,15 +6,21 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from streamsampler.policies import load_policy_set
-from streamsampler.sampler import Emission, Limits, Sampler
+from streamsampler.sampler import Checkpoint, Emission, Limits, PastDecision, Sampler
 from streamsampler.spans.payload import new_traces, spans_of
 from streamsampler.spans.records import Headers, RecordBatch, join
 from streamsampler.store import BlockStore
 
+# Nobody knows with which chance: spans state nothing new, and leave as they came.
 ALWAYS = load_policy_set(
-    "{decision_wait: 1s, policies: [{name: all, type: always_sample}]}", "table"
+    """
+    decision_wait: 1s
+    policies: [{name: all, type: rate_limiting, rate_limiting: {spans_per_second: 1000000000}}]
+    """,
+    "table",
 )
 SMALL_BLOCKS = Limits(block_bytes=200)
 TRACE, OTHER = b"t" * 16, b"u" * 16
@@ -328,3 +334,71 @@ def test_no_block_goes_before_its_commit(store: BlockStore) -> None:
     assert len(list(store.blocks(0))) == held == 4
     sampler.committed(0, sampler.checkpoint(0))
     assert len(list(store.blocks(0))) == 1
+
+
+# What spans state of sampling when they leave.
+
+HEAD = "{decision_wait: 1s, policies: [{name: half, type: probabilistic, probabilistic: "
+BASELINE = load_policy_set(HEAD + "{sampling_percentage: 50, mode: equalizing}}]}", "table")
+R = b"ot=rv:ffffffffffffff"
+
+
+def states(emissions: Sequence[Emission]) -> list[bytes]:
+    return [
+        span.trace_state.encode()
+        for emission in emissions
+        for resource in TracesData.FromString(emission.value).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+def stating(*tracestates: bytes, first: int = 1) -> bytes:
+    data = TracesData()
+    scope = data.resource_spans.add().scope_spans.add()
+    for number, state in enumerate(tracestates, first):
+        scope.spans.add(
+            trace_id=TRACE, span_id=number.to_bytes(8, "big"), trace_state=state.decode(),
+            parent_span_id=b"" if number == 1 else (1).to_bytes(8, "big"),
+        )  # fmt: skip
+    return data.SerializeToString()
+
+
+def test_each_span_states_the_greater_of_its_threshold_and_the_verdicts(store: BlockStore) -> None:
+    sampler = Sampler(BASELINE, store)
+    sampler.assign(0)
+    outcome = sampler.submit(batch_of([stating(R, R + b";th:c,a=b", b"a=b")]))
+    emissions = [*outcome.emissions, *sampler.finish().emissions]
+    assert states(emissions) == [
+        b"ot=th:8;rv:ffffffffffffff", b"ot=rv:ffffffffffffff;th:c,a=b", b"ot=th:8,a=b",
+    ]  # fmt: skip
+
+
+def test_late_spans_state_it_too_also_after_a_takeover(store: BlockStore) -> None:
+    sampler = Sampler(BASELINE, store)
+    sampler.assign(0)
+    sampler.submit(batch_of([stating(R)]))
+    decided = sampler.advance(0, 60_000).decisions
+    late = sampler.submit(batch_of([stating(R, first=2)], first=1))
+    assert states(late.emissions) == [b"ot=th:8;rv:ffffffffffffff"]
+    (one,) = decided
+    past = PastDecision(
+        one.trace_id, one.decision, one.policy, one.decided_at_ms, one.spans_out, one.threshold
+    )
+    other = Sampler(BASELINE, store)
+    other.assign(0, Checkpoint(2, 2, 60_000), [past])
+    late = other.submit(batch_of([stating(R, first=3)], first=2))
+    assert states(late.emissions) == [b"ot=th:8;rv:ffffffffffffff"]
+
+
+def test_attributes_say_by_what_it_was_kept_where_that_is_wanted(store: BlockStore) -> None:
+    sampler = Sampler(BASELINE, store, sampling_attributes=True)
+    sampler.assign(0)
+    sampler.submit(batch_of([stating(R)]))
+    (emission,) = sampler.advance(0, 60_000).emissions
+    (found,) = [span for _, _, span in spans_of(emission.value)]
+    said = {one.key: (one.value.string_value, one.value.double_value) for one in found.attributes}
+    assert said == {
+        b"sampling.policy": (b"half", 0.0),
+        b"sampling.adjusted_count": (b"", 2.0),
+    }

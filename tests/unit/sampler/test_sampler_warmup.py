@@ -19,7 +19,7 @@ from tests.real_records import POLICIES, batch_of, real_records
 # Called by other kernels alone, and compiled with these.
 INSIDE = {
     "skip_group", "sort_by_end", "walk_path", "most_alike", "sign", "tie_to_parents",
-    "open_loops", "put_in_order",
+    "open_loops", "put_in_order", "restate",
 }
 OTHER = """
 policies:
