@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo "$$python" && break; done)
-TESTS := tests/unit tests/integration tests/conformance tests/chaos
+TESTS := tests/unit tests/integration tests/conformance tests/fleet tests/chaos
 # For `make chaos`: SEED repeats a run, MINUTES is how long each fault that is drawn goes on.
 SEED ?=
 MINUTES ?= 5
@@ -43,7 +43,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: install ## the whole thing on an embedded broker, in under a minute
 	@$(BIN)/streamsampler demo
 
-test: install ## unit, integration and conformance tests, and three minutes of chaos
+test: install ## unit, integration and conformance tests, a fleet on a real Kafka, chaos
 	$(BIN)/python -m pytest $(TESTS)
 
 chaos: install ## faults on a real Kafka: make chaos SEED=… MINUTES=…
