@@ -11,11 +11,12 @@ from typing import Any, Final
 from streamsampler.config import Settings
 from streamsampler.estimates import summaries, tables
 from streamsampler.estimates.summaries import GroupSummary, Summary
-from streamsampler.estimates.tables import PERCENTILES, GroupThresholds, ThresholdTable
+from streamsampler.estimates.tables import ThresholdTable
 from topologies.app import App, app_from_environment
-from topologies.durations import Durations, Sums, rows_of_groups
+from topologies.durations import Durations, GroupSums, Sums, rows_of_groups
 from topologies.entries import Entry
 from topologies.publishing import INTERVAL_MS, assemble, intervals
+from topologies.regressions import FAST, Regressions
 from topologies.shards import Shards
 
 NAME: Final = "thresholds"
@@ -26,8 +27,6 @@ GRACE: Final = 2
 """So many intervals after its end a quarter is merged; what comes later counts no more there."""
 MOST_BYTES: Final = 500_000
 """Of sketches in one entry of the reference, so that its record fits a topic."""
-LEAST: Final = 100
-"""Traces without which a 99th percentile says nothing."""
 
 
 class Thresholds:
@@ -36,15 +35,17 @@ class Thresholds:
     Args:
         shard: Its number.
         window: Intervals in the window.
+        reference: Intervals in what lies before it.
     """
 
-    def __init__(self, shard: int, window: int) -> None:
+    def __init__(self, shard: int, window: int, reference: int) -> None:
         self._shard = shard
-        self._window = window
         self._quarter = max(1, window // QUARTERS)
         self._now = Durations()
         self._before = Durations()
         self._newest: int | None = None
+        self._judged: int | None = None
+        self._regressions = Regressions(reference)
 
     def put(self, entry: Entry, summary: Summary) -> None:
         """Take a summary in, instead of the one that came under this identity before."""
@@ -68,6 +69,9 @@ class Thresholds:
         """
         if self._newest is None:
             return
+        if self._judged != self._newest:  # a slowdown is noted when it comes, whoever asks when
+            self._judged = self._newest
+            self.table()
         done = {entry.interval // self._quarter for entry in self._before.entries()}
         seen = {entry.interval // self._quarter for entry in self._now.entries()}
         for quarter in sorted(seen - done):
@@ -86,29 +90,32 @@ class Thresholds:
         """Tell the thresholds as they follow from what is in; None: from nothing."""
         if self._newest is None:
             return None
-        now = self._now.sums()
-        before = self._before.sums(last=self._newest - self._window)
-        known = {group: _thresholds(sums, before.get(group)) for group, sums in sorted(now.items())}
+        newest = self._newest
+        window, fast = self._now.sums(), self._now.sums(newest - FAST + 1)
+        before = self._before_fast(newest - FAST)
+        known = {
+            group: self._regressions.judge(group, newest, sums, fast.get(group), before.get(group))
+            for group, sums in sorted(window.items())
+        }
         groups = {group: found for group, found in known.items() if found is not None}
-        return ThresholdTable(self._newest * INTERVAL_MS, groups)
+        return ThresholdTable(newest * INTERVAL_MS, groups)
+
+    def _before_fast(self, last: int) -> GroupSums:
+        """Sum up what lies before the fast window: closed quarters, and what is in none yet."""
+        closed = [one.interval for one in self._before.entries() if one.interval <= last]
+        sums: GroupSums = {}
+        parts = [self._now.sums(max(closed) + 1 if closed else None, last)]
+        if closed:
+            parts.append(self._before.sums(last=max(closed)))
+        for part in parts:
+            for group, more in part.items():
+                sums.setdefault(group, Sums()).merge(more)
+        return sums
 
     def tables(self) -> Mapping[bytes, bytes]:
         """Tell the records of the tables topic, key and value."""
         table = self.table()
         return {} if table is None else {b"thresholds/%d" % self._shard: tables.pack(table)}
-
-
-def _thresholds(now: Sums, before: Sums | None) -> GroupThresholds | None:
-    quantiles = now.quantiles(share / 100 for share in PERCENTILES)
-    if quantiles is None:
-        return None
-    reference = None
-    if before is not None and before.sketch.n >= LEAST:
-        found = before.quantiles([0.99])
-        reference = None if found is None else found[0]
-    # Slower for most, not for some: the median is where the slowest of a hundred was.
-    regressed = reference is not None and now.sketch.n >= LEAST and quantiles[0] > reference
-    return GroupThresholds(now.sketch.n, quantiles, reference, regressed)
 
 
 def _chunks(rows: Iterable[GroupSummary]) -> Iterator[tuple[GroupSummary, ...]]:
@@ -142,7 +149,7 @@ def make_app(settings: Settings) -> App:
         summaries.unpack,
         summaries.pack,
         {KIND: window, REFERENCE.decode(): window + intervals(topology.reference_ms)},
-        lambda shard: Thresholds(shard, window),
+        lambda shard: Thresholds(shard, window, intervals(topology.reference_ms)),
     )
     return assemble(settings, NAME, shards, topology.publish_ms).app
 

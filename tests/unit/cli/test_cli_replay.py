@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from streamsampler.cli import FAILED, REFUSED, main
 from streamsampler.cli.replay import SpreadOptions
+from streamsampler.spans.trace_context import read_ot, with_threshold
 
 REAL = Path(__file__).parents[2] / "data" / "real"
 KEPT = json.loads((REAL / "kept-by-the-collector.json").read_text())
@@ -81,7 +82,7 @@ def test_kept_traces_stand_one_a_line_and_can_be_replayed_again(tmp_path: Path) 
     assert spans_by_trace(second) == KEPT
 
 
-def test_spans_come_out_as_they_went_in(tmp_path: Path) -> None:
+def test_spans_come_out_as_they_went_in_but_for_what_they_state_of_sampling(tmp_path: Path) -> None:
     output = tmp_path / "kept.jsonl"
     assert replay(*POLICIES, *INPUT, "--output", output).exit_code == 0
 
@@ -93,7 +94,15 @@ def test_spans_come_out_as_they_went_in(tmp_path: Path) -> None:
         for span in spans_of(json.loads(line))
     }
     assert len(after) == sum(KEPT.values())
+    stated = {span_id: span.pop("traceState", "") for span_id, span in after.items()}
+    came = {span_id: before[span_id].pop("traceState", "").encode() for span_id in after}
     assert after == {span_id: before[span_id] for span_id in after}
+    for span_id, state in came.items():
+        # Kept for what it is, or by a hash that has no threshold.
+        own = read_ot(state).threshold or "0"
+        possible = {with_threshold(state, own).decode(), with_threshold(state, None).decode()}
+        assert stated[span_id] in possible
+    assert "ot=th:0" in stated.values()
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
