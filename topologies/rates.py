@@ -28,6 +28,8 @@ KIND: Final = "demands"
 EVERY_MS: Final = 1_000
 SMOOTHING: Final = 0.3
 """How much the newest of a partition's intervals counts."""
+BURST: Final = 2.0
+"""What asks for more than so many times what it did is taken at its word at once."""
 SMALLEST_RATE: Final = 1e-9
 SMALLEST_WEIGHT: Final = 1e-9
 SMALLEST_DEMAND: Final = 1e-6
@@ -95,8 +97,9 @@ class Rates:
         newest, goal = known[-1][0].interval, known[-1][1].goal
         demand = smoothed_demand(known)
         last = self._published.get(policy)
-        if last is None:
-            before: Costs = {}
+        if last is None:  # nothing is known to have been published: as the entries had it
+            older = [(entry, row) for entry, row in known if entry.interval < newest]
+            before: Costs = shared(goal, smoothed_demand(older), {})
         else:  # rates made again of one interval are eased from the same ones
             before = last.before if last.interval == newest else last.rates
         rates = shared(goal, demand, before)
@@ -118,7 +121,7 @@ def smoothed_demand(rows: list[tuple[Entry, Demand]]) -> dict[Key, float]:
         rows: Of one policy, with their identities.
 
     Returns:
-        Cost a second, smoothed, by key; those that have gone are left out.
+        Cost a second, smoothed but for bursts, by key; those that have gone are left out.
     """
     costs: dict[int, dict[int, dict[Key, float]]] = defaultdict(lambda: defaultdict(dict))
     for entry, row in rows:  # the parts of an interval are added up
@@ -126,9 +129,15 @@ def smoothed_demand(rows: list[tuple[Entry, Demand]]) -> dict[Key, float]:
         for key, (_, cost) in row.costs.items():
             interval[key] = interval.get(key, 0.0) + cost
     total: dict[Key, float] = {}
+    newest: dict[Key, float] = {}
     for partition in sorted(costs):
         for key, cost in _one_partition(costs[partition]).items():
             total[key] = total.get(key, 0.0) + cost * 1_000 / INTERVAL_MS
+        for key, cost in costs[partition][max(costs[partition])].items():
+            newest[key] = newest.get(key, 0.0) + cost * 1_000 / INTERVAL_MS
+    for key, cost in newest.items():
+        if cost > BURST * total[key]:
+            total[key] = cost
     return {key: cost for key, cost in total.items() if cost >= SMALLEST_DEMAND}
 
 

@@ -210,7 +210,7 @@ def test_a_key_that_asks_no_more_fades() -> None:
     rows = [(entry(0), demand({A: 10.0})), (entry(3), demand({B: 10.0}))]
     found = smoothed_demand(rows)
     assert found[A] == pytest.approx(2.0 * 0.7**3)
-    assert found[B] == pytest.approx(2.0 * 0.3)
+    assert found[B] == pytest.approx(2.0)  # all of it at once, as it is new
 
 
 @given(
@@ -299,3 +299,32 @@ def test_health_of_nothing_has_no_shares_and_no_skew() -> None:
     assert figures["services"][0]["service"] == "\N{REPLACEMENT CHARACTER}"
     assert figures["pairs"][0]["clock_skew_ms"] is None
     assert figures["groups"][0]["p99_ms"] is None
+
+
+def asked(interval: int, cost: float, partition: int = 0) -> tuple[Entry, Demand]:
+    goal = Goal("traces", 10.0, 0.5, "fair", {}, 1.0, {}, 1.0, 10)
+    entry = Entry(b"d", 0, partition, interval, 0)
+    return entry, Demand("p", goal, {(b"k",): (int(cost), cost)})
+
+
+def test_a_burst_counts_at_once_and_a_lull_by_and_by() -> None:
+    calm = [asked(interval, 100.0, partition) for interval in range(20) for partition in (0, 1)]
+    assert smoothed_demand(calm)[(b"k",)] == pytest.approx(40.0)
+    burst = [*calm, asked(20, 900.0), asked(20, 900.0, 1)]
+    assert smoothed_demand(burst)[(b"k",)] == pytest.approx(360.0)
+    wave = [*calm, asked(20, 150.0), asked(20, 150.0, 1)]
+    assert smoothed_demand(wave)[(b"k",)] == pytest.approx(40.0 + 0.3 * 20.0)
+    lull = [*calm, asked(20, 10.0), asked(20, 10.0, 1)]
+    assert smoothed_demand(lull)[(b"k",)] == pytest.approx(40.0 - 0.3 * 36.0)
+
+
+def test_whoever_takes_a_goal_over_goes_on_from_the_rates_that_its_entries_had() -> None:
+    rates = Rates()
+    for entry, demand in [asked(interval, 1_000.0) for interval in range(20)]:
+        rates.put(entry, Summary("demands", 0, entry.interval, 0, (demand,)))
+    entry, demand = asked(20, 20.0)
+    rates.put(entry, Summary("demands", 0, 20, 0, (demand,)))
+    (value,) = rates.tables().values()
+    table = tables.unpack(value)
+    assert isinstance(table, RateTable)
+    assert table.rates[(b"k",)] <= 1.5 * 10.0 / 200.0
