@@ -70,6 +70,7 @@ def stamp(
     Raises:
         MalformedPayloadError: A record is no such message.
     """
+    body, bounds, thresholds = _sealed(body), _sealed(bounds), _sealed(thresholds)
     count = len(bounds) - 1
     extra = np.frombuffer(b"".join(attributes or ()), np.uint8)
     sizes = np.fromiter(map(len, attributes), np.int64, count) if attributes is not None else 0
@@ -99,6 +100,13 @@ def stamp(
     out = np.empty(pen[WRITTEN], np.uint8)
     copy_pieces(body, made, extra, pieces[: pen[PIECES]], out)
     return out, out_bounds
+
+
+def _sealed(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that cannot be written through: the kernels are compiled for these alone."""
+    view = column.view()
+    view.flags.writeable = False
+    return view
 
 
 def _doubled(table: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -163,8 +163,10 @@ def _write_span(
         note_input(pieces, pen, cuts[row, 0], cuts[row, 1])
         if row == spot[_STATE_CUT]:
             _note_state(made, to, stop, pieces, pen)
-    note_input(pieces, pen, end, end)
-    if spot[_STATE_CUT] < 0 and stop != UNCHANGED:
+    anew = spot[_STATE_CUT] < 0 and stop != UNCHANGED
+    if anew or extra_size > 0:
+        note_input(pieces, pen, end, end)
+    if anew:
         _note_state(made, to, stop, pieces, pen)
     note(pieces, pen, ATTRIBUTES, extra_at, extra_size)
 

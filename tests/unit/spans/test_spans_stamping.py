@@ -303,6 +303,8 @@ def test_records_are_written_as_the_twin_does(
 def test_what_reads_as_it_should_leaves_as_it_came() -> None:
     span = in_span(delimited(STATE, b"ot=th:c", pad=1) + delimited(STATE, b"a=1,ot=th:8", pad=2))
     assert stamped([span, span], [HALF, 0]) == [span, span]
+    padded = delimited(1, delimited(2, delimited(2, delimited(STATE, b"ot=th:8"), pad=1), pad=3))
+    assert stamped([padded, span], [HALF, 0], [b"", b""])[0] == padded
     assert stamped([b"", in_span(b"")], [HALF, NO_THRESHOLD]) == [b"", in_span(b"")]
     assert stamped([], []) == []
 
@@ -354,3 +356,14 @@ def test_what_is_no_record_is_refused_or_left_in_place(
 def test_a_truncated_record_is_refused() -> None:
     with pytest.raises(MalformedPayloadError, match="Record 1 of 2"):
         stamped([in_span(b""), in_span(b"")[:-1]], [0, 0])
+
+
+def test_bytes_that_may_be_written_are_stamped_like_those_that_may_not() -> None:
+    value = in_span(b"")
+    bounds, thresholds = np.array([0, len(value)]), np.array([HALF], np.uint64)
+    made = [
+        stamp(body, bounds, thresholds)[0].tobytes()
+        for body in (np.frombuffer(value, np.uint8), np.frombuffer(bytearray(value), np.uint8))
+    ]
+    assert made == [plain(value, HALF)] * 2
+    assert bounds.flags.writeable  # the caller's own stays as it is
