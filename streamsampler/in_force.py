@@ -66,11 +66,6 @@ class InForce:
         """The policies in force."""
         return self._compiled.sets
 
-    @property
-    def groups(self) -> GroupNumbers:
-        """The numbers of the groups of traces."""
-        return self._ground.groups
-
     def learn(self, key: bytes, table: Table) -> None:
         """Learn what the control plane tells of the whole group.
 
@@ -213,6 +208,7 @@ class InForce:
         )
         self._ask(compiled)
         self._ground.learned.keep_only(compiled.compilation.owners)
+        self._ground.rates.asked.clear()
         keep_answers(held.values(), compiled)
         for partition in held.values():
             lengthen(partition.table, self.default.decision_wait_ms)

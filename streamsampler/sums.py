@@ -4,6 +4,7 @@ Hot: a verdict's columns are put aside as they are, a few bytes a trace; what th
 out once an interval, with one sort for all groups and one update of a sketch for each.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -22,6 +23,8 @@ from streamsampler.traces.table import ERROR, ROOT
 
 INTERVAL_MS: Final = 5_000
 """Of stream time; interval n is from 5,000 n ms on."""
+MOST_UNTOLD: Final = 720
+"""Summaries that wait to be told: an hour between two commits. A replay tells nobody."""
 SKETCH_K: Final = 2048
 """A rank is wrong by 0.14 % at most, 99 times in 100: enough to tell 1 % of the traces."""
 _NS_PER_MS: Final = 1e6
@@ -71,7 +74,7 @@ class Sums:
         self.part = began_at
         self._chunks: list[_Chunk] = []
         self._oldest: int | None = None
-        self._settled: list[Summary] = []
+        self._settled: deque[Summary] = deque(maxlen=MOST_UNTOLD)
 
     def add(self, due: DueTraces, traces: Rows, verdicts: Verdicts) -> None:
         """Count decided traces.
@@ -121,7 +124,7 @@ class Sums:
             self._summary(int(interval), closed.some(closed.interval == interval), groups)
             for interval in np.unique(closed.interval)
         ]
-        self._settled += settled
+        self._settled.extend(settled)
         return settled
 
     def tell(self) -> list[Summary]:
@@ -130,7 +133,8 @@ class Sums:
         Returns:
             One summary an interval, oldest first.
         """
-        told, self._settled = self._settled, []
+        told = list(self._settled)
+        self._settled.clear()
         return told
 
     def _summary(self, interval: int, rows: _Chunk, groups: GroupNumbers) -> Summary:

@@ -28,6 +28,8 @@ OWN_MS: Final = 1_000
 """A partition's own rates follow its demand so often, in stream time."""
 INTERVAL_MS: Final = 5_000
 """A demand is told of so much stream time."""
+MOST_UNTOLD: Final = 720
+"""Intervals that wait to be told: an hour between two commits. A replay tells nobody."""
 SMOOTHING: Final = 0.25
 SMALLEST_DEMAND: Final = 1e-3
 """Of less in `OWN_MS`, a key is forgotten."""
@@ -52,11 +54,13 @@ class RateTables:
 
     Attributes:
         tables: By policy.
+        asked: The policies that go by them.
         by_table: Traces that went by a rate of these.
         by_own: Traces that went by a partition's own, as there was none.
     """
 
     tables: dict[str, RateTable] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
     by_table: int = 0
     by_own: int = 0
 
@@ -70,6 +74,7 @@ class RateTables:
         Returns:
             The rates; None where nobody told any.
         """
+        self.asked.add(policy)
         table = self.tables.get(policy)
         if table is None:
             self.by_own += traces
@@ -80,7 +85,8 @@ class RateTables:
     @property
     def newest_ms(self) -> int | None:
         """Stream time up to which the goal that is furthest behind is known, ms."""
-        return min((table.version for table in self.tables.values()), default=None)
+        known = (table for policy, table in self.tables.items() if policy in self.asked)
+        return min((table.version for table in known), default=None)
 
 
 class KeyNumbers:
@@ -247,6 +253,8 @@ class Budget:
         for interval in np.unique(intervals).tolist():
             now = intervals == interval
             one = self.asked.setdefault(interval, Asked(interval))
+            if len(self.asked) > MOST_UNTOLD:  # nobody wants to know
+                del self.asked[min(self.asked)]
             size = len(self.means)
             one.traces = _added(one.traces, keys[now], np.ones(int(now.sum())), size)
             one.costs = _added(one.costs, keys[now], costs[now].astype(np.float64), size)

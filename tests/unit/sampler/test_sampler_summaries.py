@@ -15,6 +15,7 @@ from streamsampler.policies.roots import OVERFLOW, OVERFLOW_NAME, RootNumbers
 from streamsampler.sampler import Sampler
 from streamsampler.spans.records import RecordBatch, join
 from streamsampler.store import BlockStore
+from streamsampler.sums import MOST_UNTOLD
 
 POLICIES = """
 decision_wait: 2s
@@ -169,6 +170,14 @@ def test_what_does_not_fit_shares_a_group() -> None:
     assert [groups.name(one) for one in found.tolist()] == [
         (b"", b"s", b"1"), OVERFLOW_GROUP, (b"", b"s", b"1"),
     ]  # fmt: skip
+
+
+def test_what_nobody_wants_to_know_is_not_kept_for_ever(sampler: Sampler) -> None:
+    for number in range(1, MOST_UNTOLD + 50):
+        sampler.submit(batch([trace(number, "a", "b", 1)], [number * 5_000], number))
+    told = sampler.summaries(0, leaving=True)
+    assert len(told) == MOST_UNTOLD
+    assert told[-1].interval > MOST_UNTOLD
 
 
 SLOW = """
