@@ -13,8 +13,8 @@ from streamsampler.estimates.summaries import Group
 from streamsampler.estimates.tables import PERCENTILES, GroupThresholds
 from topologies.durations import Sums
 
-FAST: Final = 6
-"""Intervals in the fast window: a slowdown is told of within their 30 s."""
+FAST: Final = 4
+"""Intervals in the fast window, 20 s: most of them are slow within 15 s of a slowdown."""
 LEAST_FAST: Final = 50
 """Traces in the fast window without which nothing is said of it."""
 LEAST_REFERENCE: Final = 500
