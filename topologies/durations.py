@@ -14,6 +14,8 @@ from datasketches import kll_floats_sketch
 from streamsampler.estimates.summaries import Group, GroupSummary, Services, Summary
 from topologies.entries import Entry
 
+KIND: Final = "groups"
+"""The kind of the summaries that are merged here."""
 BLOCK: Final = 12
 """Intervals in a block."""
 SKETCH_K: Final = 2048
@@ -86,24 +88,52 @@ class Durations:
     def __init__(self) -> None:
         self._entries: dict[int, dict[Entry, tuple[GroupSummary, ...]]] = defaultdict(dict)
         self._merged: dict[int, GroupSums] = {}
+        self._total: GroupSums | None = None
 
-    def put(self, entry: Entry, rows: tuple[GroupSummary, ...]) -> None:
-        """Take rows in, instead of those that came under this identity before."""
+    def put(self, entry: Entry, rows: tuple[GroupSummary, ...]) -> bool:
+        """Take rows in, instead of those that came under this identity before.
+
+        Args:
+            entry: Their identity.
+            rows: Of groups.
+
+        Returns:
+            Whether that changes anything.
+        """
         block = entry.interval // BLOCK
+        if self._entries[block].get(entry) == rows:
+            return False
         self._entries[block][entry] = rows
         self._merged.pop(block, None)
+        self._total = None
+        return True
 
     def forget(self, entry: Entry) -> None:
         """Let rows go; nothing happens where there are none."""
         block = entry.interval // BLOCK
         if self._entries[block].pop(entry, None) is not None:
             self._merged.pop(block, None)
+            self._total = None
         if not self._entries[block]:
             del self._entries[block]
 
     def entries(self) -> list[Entry]:
         """Tell the identities of what is in."""
         return [entry for rows in self._entries.values() for entry in rows]
+
+    def total(self) -> Mapping[Group, Sums]:
+        """Sum all up, where that changes so seldom that no blocks need be remembered.
+
+        Returns:
+            By group; nobody else's to change.
+        """
+        if self._total is None:
+            total: GroupSums = {}
+            for entry in sorted(self.entries()):
+                for row in self._entries[entry.interval // BLOCK][entry]:
+                    total.setdefault(row.group, Sums()).add(row)
+            self._total = total
+        return self._total
 
     def sums(self, first: int | None = None, last: int | None = None) -> Mapping[Group, Sums]:
         """Sum up.

@@ -11,6 +11,7 @@ tables that follow from them are the same.
 """
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ class Running:
         app: Faust's.
         shards: What it knows.
         progress: How it gets on.
+        figures: What else is said of it.
         written: What this instance last wrote under each key of the tables topic.
         recovered: Whether the table is whole, so that what follows from it may be published.
     """
@@ -49,6 +51,7 @@ class Running:
     app: App
     shards: Shards[Any]
     progress: Progress
+    figures: Callable[[], Mapping[str, int]] = dict
     written: dict[bytes, bytes] = field(default_factory=dict)
     recovered: bool = False
 
@@ -70,7 +73,13 @@ def monotonic_ms() -> float:
     return time.monotonic() * 1_000
 
 
-def assemble(settings: Settings, name: str, shards: Shards[Any], every_ms: int) -> Running:
+def assemble(
+    settings: Settings,
+    name: str,
+    shards: Shards[Any],
+    every_ms: int,
+    figures: Callable[[], Mapping[str, int]] = dict,
+) -> Running:
     """Make an app of shards.
 
     Args:
@@ -78,6 +87,7 @@ def assemble(settings: Settings, name: str, shards: Shards[Any], every_ms: int) 
         name: Of the topology.
         shards: Empty; the app's from now on.
         every_ms: Wall time between two rounds of publishing.
+        figures: Tells what else is said of progress; asked often.
 
     Returns:
         The app, not started.
@@ -86,7 +96,7 @@ def assemble(settings: Settings, name: str, shards: Shards[Any], every_ms: int) 
         ConfigError: Something in the settings has no counterpart in Faust.
     """
     app = App(settings, name)
-    running = Running(app, shards, Progress(monotonic_ms()))
+    running = Running(app, shards, Progress(monotonic_ms()), figures)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes)
     sketches = _raw_topic(app, settings.topics.sketches)
     tables = _raw_topic(app, settings.topics.tables)
@@ -109,7 +119,7 @@ def assemble(settings: Settings, name: str, shards: Shards[Any], every_ms: int) 
             await publish_round(running, tables)
 
     async def tell(*_: Any) -> None:
-        _log.info("progress", topology=name, **running.progress.answer(monotonic_ms()))
+        _log.info("progress", topology=name, **_told(running, monotonic_ms()))
 
     app.agent(sketches, name=f"{name}-keep")(keep)
     table.on_recover(recovered)
@@ -231,4 +241,8 @@ def _add_progress_page(running: Running) -> None:
         now_ms = monotonic_ms()
         status = UNAVAILABLE if running.progress.stalled(now_ms) else 200
         answer = {"topology": running.app.topology, "shards": running.shards.owned()}
-        return view.json({**answer, **running.progress.answer(now_ms)}, status=status)
+        return view.json({**answer, **_told(running, now_ms)}, status=status)
+
+
+def _told(running: Running, now_ms: float) -> Mapping[str, int | bool | None]:
+    return {**running.progress.answer(now_ms), **running.figures()}

@@ -1,8 +1,10 @@
 """How long the traces of each group take, over all partitions, and whether that has changed.
 
-The figures of the window follow from the entries of the table. What they are compared with lies
-further back than entries are kept: so the groups of each quarter of a window are merged once, when
-it is complete, and put into the table under an identity of their own (kind `r`).
+Three stretches of stream time: the long window, whose quantiles are published; the fast window, the
+newest 20 s, which is compared; and the reference, what lies before the fast window. The windows
+follow from the entries of the table. The reference reaches further back than those are kept: so the
+groups of each quarter of a long window are merged once, when the fast window has left it behind,
+and put into the table under an identity of their own (kind `r`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,21 +12,18 @@ from typing import Any, Final
 
 from streamsampler.config import Settings
 from streamsampler.estimates import summaries, tables
-from streamsampler.estimates.summaries import GroupSummary, Summary
+from streamsampler.estimates.summaries import Group, GroupSummary, Summary
 from streamsampler.estimates.tables import ThresholdTable
 from topologies.app import App, app_from_environment
-from topologies.durations import Durations, GroupSums, Sums, rows_of_groups
+from topologies.durations import KIND, Durations, Sums, rows_of_groups
 from topologies.entries import Entry
 from topologies.publishing import INTERVAL_MS, assemble, intervals
-from topologies.regressions import FAST, Regressions
+from topologies.regressions import FAST, FROZEN, Frozen, group_thresholds, is_regressed
 from topologies.shards import Shards
 
 NAME: Final = "thresholds"
-KIND: Final = "groups"
 REFERENCE: Final = b"r"
 QUARTERS: Final = 4
-GRACE: Final = 2
-"""So many intervals after its end a quarter is merged; what comes later counts no more there."""
 MOST_BYTES: Final = 500_000
 """Of sketches in one entry of the reference, so that its record fits a topic."""
 
@@ -34,88 +33,132 @@ class Thresholds:
 
     Args:
         shard: Its number.
-        window: Intervals in the window.
-        reference: Intervals in what lies before it.
+        window: Intervals in the long window.
     """
 
-    def __init__(self, shard: int, window: int, reference: int) -> None:
+    def __init__(self, shard: int, window: int) -> None:
         self._shard = shard
         self._quarter = max(1, window // QUARTERS)
+        self._fast = min(FAST, window)
         self._now = Durations()
         self._before = Durations()
+        self._frozen = Frozen(shard, self._fast)
         self._newest: int | None = None
         self._judged: int | None = None
-        self._regressions = Regressions(reference)
+        self._made: Mapping[bytes, bytes] | None = None
 
     def put(self, entry: Entry, summary: Summary) -> None:
         """Take a summary in, instead of the one that came under this identity before."""
-        rows = rows_of_groups(summary)
-        if entry.kind == REFERENCE:
-            self._before.put(entry, rows)
+        if entry.kind == FROZEN:
+            self._frozen.put(entry, summary)
+            self._made = None
             return
-        self._now.put(entry, rows)
-        newest = entry.interval if self._newest is None else self._newest
-        self._newest = max(newest, entry.interval)
+        known = self._before if entry.kind == REFERENCE else self._now
+        if not known.put(entry, rows_of_groups(summary)):
+            return
+        self._made = None
+        if known is self._now:
+            newest = entry.interval if self._newest is None else self._newest
+            self._newest = max(newest, entry.interval)
 
     def forget(self, entry: Entry) -> None:
         """Let a summary go; nothing happens where there is none."""
-        (self._before if entry.kind == REFERENCE else self._now).forget(entry)
+        self._made = None
+        if entry.kind == FROZEN:
+            self._frozen.forget(entry)
+        else:
+            (self._before if entry.kind == REFERENCE else self._now).forget(entry)
 
     def closing(self) -> Iterator[tuple[Entry, Summary]]:
-        """Tell what is complete now and is to be kept for the reference.
+        """Tell what is to be kept as of a new interval: references that freeze or thaw, quarters.
 
         Yields:
-            Entry and summary, each quarter once.
+            Entry and summary, each once.
         """
-        if self._newest is None:
+        newest = self._newest
+        if newest is None or newest == self._judged:
             return
-        if self._judged != self._newest:  # a slowdown is noted when it comes, whoever asks when
-            self._judged = self._newest
-            self.table()
-        done = {entry.interval // self._quarter for entry in self._before.entries()}
-        seen = {entry.interval // self._quarter for entry in self._now.entries()}
-        for quarter in sorted(seen - done):
+        self._judged = newest
+        # First who is flagged: what those groups do now becomes no part of a reference.
+        yield from self._judge(newest)
+        for quarter in self._open_quarters():
             last = (quarter + 1) * self._quarter - 1
-            if last + GRACE <= self._newest:
+            if last + self._fast <= newest:
                 yield from self._close(quarter * self._quarter, last)
+
+    def _judge(self, newest: int) -> Iterator[tuple[Entry, Summary]]:
+        fast = self._fast_sums(newest)
+        flagged = set(self._frozen.flagged())
+        references = self._references(newest, {*fast, *flagged})
+        for group in sorted(references):
+            reference = references[group]
+            regressed = is_regressed(fast.get(group), reference)
+            if regressed and group not in flagged:
+                yield self._frozen.freeze(group, newest, reference)
+            elif group in flagged and not regressed:
+                yield from self._frozen.thaw(group, newest)
 
     def _close(self, first: int, last: int) -> Iterator[tuple[Entry, Summary]]:
         sums = self._now.sums(first, last)
-        rows = [sums[group].summary(group) for group in sorted(sums)]
-        for part, chunk in enumerate(_chunks(rows)):
+        known = [group for group in sorted(sums) if not self._frozen.covers(group, first, last)]
+        rows = [sums[group].summary(group) for group in known]
+        # Without rows too there is an entry: it says that the quarter is closed.
+        for part, chunk in enumerate(list(_chunks(rows)) or [()]):
             entry = Entry(REFERENCE, self._shard, 0, last, part)
             yield entry, Summary(KIND, 0, last, part, chunk)
 
+    def _open_quarters(self) -> list[int]:
+        done = {entry.interval // self._quarter for entry in self._before.entries()}
+        return sorted({entry.interval // self._quarter for entry in self._now.entries()} - done)
+
+    def _fast_sums(self, newest: int) -> Mapping[Group, Sums]:
+        return self._now.sums(first=newest - self._fast + 1)
+
+    def _references(self, newest: int, groups: Iterable[Group]) -> dict[Group, Sums]:
+        """What each group is compared with: frozen, or all that the fast window left behind."""
+        total, left = self._before.total(), newest - self._fast
+        opened: list[tuple[int, int, Mapping[Group, Sums]]] = []
+        for quarter in self._open_quarters():
+            first, last = quarter * self._quarter, min((quarter + 1) * self._quarter - 1, left)
+            if first <= last:
+                opened.append((first, last, self._now.sums(first, last)))
+        references = {}
+        for group in groups:
+            frozen = self._frozen.reference(group)
+            if frozen is None:
+                frozen = Sums()
+                if group in total:
+                    frozen.merge(total[group])
+                for first, last, sums in opened:
+                    if group in sums and not self._frozen.covers(group, first, last):
+                        frozen.merge(sums[group])
+            references[group] = frozen
+        return references
+
     def table(self) -> ThresholdTable | None:
         """Tell the thresholds as they follow from what is in; None: from nothing."""
-        if self._newest is None:
-            return None
         newest = self._newest
-        window, fast = self._now.sums(), self._now.sums(newest - FAST + 1)
-        before = self._before_fast(newest - FAST)
+        if newest is None:
+            return None
+        now, fast = self._now.sums(), self._fast_sums(newest)
+        references = self._references(newest, now)
         known = {
-            group: self._regressions.judge(group, newest, sums, fast.get(group), before.get(group))
-            for group, sums in sorted(window.items())
+            group: group_thresholds(sums, fast.get(group), references[group])
+            for group, sums in sorted(now.items())
         }
         groups = {group: found for group, found in known.items() if found is not None}
         return ThresholdTable(newest * INTERVAL_MS, groups)
 
-    def _before_fast(self, last: int) -> GroupSums:
-        """Sum up what lies before the fast window: closed quarters, and what is in none yet."""
-        closed = [one.interval for one in self._before.entries() if one.interval <= last]
-        sums: GroupSums = {}
-        parts = [self._now.sums(max(closed) + 1 if closed else None, last)]
-        if closed:
-            parts.append(self._before.sums(last=max(closed)))
-        for part in parts:
-            for group, more in part.items():
-                sums.setdefault(group, Sums()).merge(more)
-        return sums
-
     def tables(self) -> Mapping[bytes, bytes]:
         """Tell the records of the tables topic, key and value."""
-        table = self.table()
-        return {} if table is None else {b"thresholds/%d" % self._shard: tables.pack(table)}
+        if self._made is None:  # else there is no news, and merging anew would differ by chance
+            table, key = self.table(), b"thresholds/%d" % self._shard
+            self._made = {} if table is None else {key: tables.pack(table)}
+        return self._made
+
+    def regressed(self) -> int:
+        """Tell how many groups were flagged when the newest interval began."""
+        return len(self._frozen.flagged())
 
 
 def _chunks(rows: Iterable[GroupSummary]) -> Iterator[tuple[GroupSummary, ...]]:
@@ -131,6 +174,27 @@ def _chunks(rows: Iterable[GroupSummary]) -> Iterator[tuple[GroupSummary, ...]]:
         yield tuple(chunk)
 
 
+def make_shards(window: int, reference: int) -> Shards[Thresholds]:
+    """Make the shards, empty.
+
+    Args:
+        window: Intervals in the long window.
+        reference: How many intervals back the reference reaches.
+
+    Returns:
+        What the app goes by.
+    """
+    # A quarter is closed once, so what says that it is must outlive what it was made of.
+    retained = {
+        KIND: window,
+        REFERENCE.decode(): max(window, reference),
+        FROZEN.decode(): reference,
+    }
+    return Shards(
+        summaries.unpack, summaries.pack, retained, lambda shard: Thresholds(shard, window)
+    )
+
+
 def make_app(settings: Settings) -> App:
     """Make the app.
 
@@ -144,14 +208,12 @@ def make_app(settings: Settings) -> App:
         ConfigError: Something in them has no counterpart in Faust.
     """
     topology = settings.topology
-    window = intervals(topology.window_ms)
-    shards = Shards(
-        summaries.unpack,
-        summaries.pack,
-        {KIND: window, REFERENCE.decode(): window + intervals(topology.reference_ms)},
-        lambda shard: Thresholds(shard, window, intervals(topology.reference_ms)),
-    )
-    return assemble(settings, NAME, shards, topology.publish_ms).app
+    shards = make_shards(intervals(topology.window_ms), intervals(topology.reference_ms))
+
+    def figures() -> dict[str, int]:
+        return {"regressed": sum(shards.window(shard).regressed() for shard in shards.owned())}
+
+    return assemble(settings, NAME, shards, topology.publish_ms, figures).app
 
 
 def __getattr__(name: str) -> Any:
