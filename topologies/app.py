@@ -57,7 +57,7 @@ def app_options(settings: Settings, name: str) -> dict[str, Any]:
         ConfigError: Something in them has no counterpart in Faust.
     """
     host, port = web_address(settings.topology.web_address)
-    session_ms = int(settings.kafka.get("session.timeout.ms", SESSION_MS))
+    session_ms = _session_ms(settings.kafka.get("session.timeout.ms", SESSION_MS))
     options: dict[str, Any] = {
         "id": f"{settings.group_id}-{name}",
         "broker": brokers(settings.bootstrap),
@@ -83,6 +83,15 @@ def app_options(settings: Settings, name: str) -> dict[str, Any]:
         **_store(folder(settings, name)),
     }
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _session_ms(value: str) -> int:
+    text = value.strip()
+    if not (text.isascii() and text.isdecimal()) or int(text) < HEARTBEAT_SHARE:
+        raise ConfigError(
+            f"kafka.session.timeout.ms is {value!r}: expected milliseconds, such as {SESSION_MS}."
+        )
+    return int(text)
 
 
 def _store(path: Path | None) -> dict[str, Any]:

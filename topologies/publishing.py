@@ -10,6 +10,7 @@ So a crash at any point costs time: whoever takes a shard over reads the same en
 tables that follow from them are the same.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,12 +24,14 @@ from faust.web import Request, Response, View
 from streamsampler.config import Settings
 from topologies.app import TABLE, App
 from topologies.progress import Progress
+from topologies.reading import Reading
 from topologies.shards import Shards, Taken
 
 _log = structlog.get_logger("topologies")
 
 TELL_SECONDS: Final = 60.0
 """How often the log says how an app gets on."""
+ENDS_SECONDS: Final = 10.0
 UNREADABLE_LOGGED: Final = 10
 """So many records that nobody can read are named in the log; after that they are only counted."""
 UNAVAILABLE: Final = 503
@@ -44,6 +47,7 @@ class Running:
         shards: What it knows.
         progress: How it gets on.
         figures: What else is said of it.
+        reading: How far its shards have been read.
         written: What this instance last wrote under each key of the tables topic.
         recovered: Whether the table is whole, so that what follows from it may be published.
     """
@@ -52,6 +56,7 @@ class Running:
     shards: Shards[Any]
     progress: Progress
     figures: Callable[[], Mapping[str, int]] = dict
+    reading: Reading = field(default_factory=Reading)
     written: dict[bytes, bytes] = field(default_factory=dict)
     recovered: bool = False
 
@@ -112,6 +117,7 @@ def assemble(
     async def revoked(*_: Any, **__: Any) -> None:
         running.recovered = False
         running.written.clear()
+        running.reading.drop()
         shards.drop()
 
     async def publish(*_: Any) -> None:
@@ -119,6 +125,8 @@ def assemble(
             await publish_round(running, tables)
 
     async def tell(*_: Any) -> None:
+        if running.recovered and not app.rebalancing:
+            await look_for_unread(running, settings.topics.sketches)
         _log.info("progress", topology=name, **_told(running, monotonic_ms()))
 
     app.agent(sketches, name=f"{name}-keep")(keep)
@@ -153,6 +161,7 @@ def take(running: Running, shard: int, offset: int, value: bytes | None, table: 
     """
     progress = running.progress
     progress.records += 1
+    running.reading.took(shard, offset)
     if running.shards.take(shard, value or b"", table) is not Taken.UNDECODABLE:
         return
     progress.undecodable += 1
@@ -203,6 +212,29 @@ def _assignment(app: App) -> set[TP]:
     return owned
 
 
+async def look_for_unread(running: Running, sketches: str) -> None:
+    """Name the shards in the log from which nothing comes although something was written to them.
+
+    Args:
+        running: The app; nothing happens where the brokers do not say how long the shards are.
+        sketches: The topic whose partitions are the shards.
+    """
+    owned = {tp for tp in _assignment(running.app) if tp.topic == sketches}
+    if not owned:
+        return
+    try:
+        asked = running.app.consumer.highwaters(*owned)
+        ends = await asyncio.wait_for(asked, ENDS_SECONDS)
+    except Exception as error:  # noqa: BLE001 - this is a look from aside, and stops nothing
+        _log.warning("ends of shards not known", error=repr(error))
+        return
+    if not running.recovered:
+        return  # they have moved meanwhile
+    unread = running.reading.compare({tp.partition: end for tp, end in ends.items()})
+    if unread:
+        _log.warning("shards not read", shards=unread)
+
+
 async def publish_round(running: Running, topic: Any) -> None:
     """Write what follows from the owned shards, where it is news.
 
@@ -244,5 +276,6 @@ def _add_progress_page(running: Running) -> None:
         return view.json({**answer, **_told(running, now_ms)}, status=status)
 
 
-def _told(running: Running, now_ms: float) -> Mapping[str, int | bool | None]:
-    return {**running.progress.answer(now_ms), **running.figures()}
+def _told(running: Running, now_ms: float) -> Mapping[str, Any]:
+    unread = {"unread": running.reading.unread()}
+    return {**running.progress.answer(now_ms), **unread, **running.figures()}

@@ -57,6 +57,12 @@ def test_the_session_timeout_is_the_workers() -> None:
     assert options["broker_heartbeat_interval"] == 2
 
 
+@pytest.mark.parametrize("timeout", ["", "6 s", "6000.5", "-1", "0", "\N{SUPERSCRIPT TWO}"])
+def test_a_session_timeout_that_is_none_is_refused(timeout: str) -> None:
+    with pytest.raises(ConfigError, match=r"kafka\.session\.timeout\.ms is .*: expected milli"):
+        app_options(settings({"session.timeout.ms": timeout}), "rates")
+
+
 @pytest.mark.parametrize("address", ["", "6066", "host:", "host:0", "host:65536", "host:x"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"topology\.web_address"):
