@@ -105,11 +105,12 @@ def kept_traces(
     apart: dict[int, RecordParts] = {}
     start = 0
     words = np.stack([traces["id_hi"], traces["id_lo"]], axis=1).astype(">u8").tobytes()
-    spans_before = np.concatenate(([0], np.cumsum(found.spans)))
-    for place, (end, room) in enumerate(zip(ends.tolist(), stamps.room().tolist(), strict=True)):
+    room = found.spans * np.repeat(stamps.room(), np.diff(ends, prepend=0))
+    grown = found.bounds + np.concatenate(([0], np.cumsum(room)))
+    for place, end in enumerate(ends.tolist()):
         trace_id = words[16 * place : 16 * place + 16]
         headers = _headers(found.headers, start, end)
-        parts = _cuts(found.bounds + room * spans_before, start, end, most_bytes)
+        parts = _cuts(grown, start, end, most_bytes)
         whole = found.whole[start:end].all()
         made = _whole(found, parts) if whole else _selected(found, parts, numbers, trace_id, apart)
         for value, spans in made:

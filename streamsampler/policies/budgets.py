@@ -104,6 +104,9 @@ class KeyNumbers:
         self._numbers: dict[Key, int] = {}
         self._of_group: Ints32 = np.zeros(0, np.int32)
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def of(self, groups: Ints32) -> Ints32:
         """Number the keys of traces.
 
@@ -231,7 +234,7 @@ class Budget:
         return chances
 
     def _grow(self) -> None:
-        added = len(self.keys.names()) - len(self.means)
+        added = len(self.keys) - len(self.means)
         if added > 0:
             self.means = np.append(self.means, np.full(added, np.nan))
             self.counts = np.append(self.counts, np.zeros(added))

@@ -116,7 +116,7 @@ class RootReader:
         if not len(places):
             return roots
         if self._services.emptied_if_full() | self._names.emptied_if_full():
-            self._services, self._names, self._known = Dictionary(), Dictionary(), {}
+            self._known = {}
         names = np.zeros((len(places), 1), ATTRIBUTE)
         names["kind"] = STRING
         names["word"][:, 0] = scan.spans["name_at"][places]
