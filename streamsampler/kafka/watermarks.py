@@ -6,7 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked so
     AdminClient,
     OffsetSpec,
@@ -28,6 +34,7 @@ _LEADERLESS: Final = frozenset(
         # The library's own error codes begin with an underscore; they are public all the same.
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._NOENT,  # noqa: SLF001 - "no leaders found"
     }
 )
 _SPECS = (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
@@ -158,12 +165,18 @@ def _answered(
         request_timeout=seconds,
     )
     try:
-        return {
+        offsets = {
             place.partition: done.result(seconds + GRACE_SECONDS).offset
             for place, done in pending.items()
         }
     except TimeoutError as error:  # the client lost the answer, as it may when brokers come and go
         raise NotYetError("no broker told its offsets in time.") from error
+    untold = sorted(partition for partition, told in offsets.items() if told == OFFSET_INVALID)
+    if untold:
+        # The client names no error here; taken for an offset, it would make them empty.
+        _ask_for_leaders(admin)
+        raise NotYetError(f"no broker told the offsets of partitions {untold}.")
+    return offsets
 
 
 def _ask_for_leaders(admin: AdminClient) -> None:
