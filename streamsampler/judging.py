@@ -17,6 +17,7 @@ from streamsampler.emission import (
     repeated_in_record,
 )
 from streamsampler.estimates import adjusted_counts
+from streamsampler.estimates.summaries import INTERVAL_MS
 from streamsampler.outcome import Outcome, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import TenantNumbers, Verdicts
@@ -25,7 +26,6 @@ from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.together import CompiledSets
 from streamsampler.spans.columns import Booleans, Bytes, Int64s, Rows, UInt64s
-from streamsampler.sums import INTERVAL_MS
 from streamsampler.traces.due import forget, records_of
 from streamsampler.traces.spans_out import words_of
 from streamsampler.trees import TreeReader
@@ -180,6 +180,40 @@ class Judge:
         forget(table, rows)
         return Judged(traces, verdicts.decision, seconds, verdicts.threshold)
 
+    def follow(
+        self, partition: Partition, columns: BatchColumns, late: Rows, past: Past, outcome: Outcome
+    ) -> None:
+        """Let late spans follow their traces' verdicts; those that are out already stay in.
+
+        Args:
+            partition: Whose they are.
+            columns: The batch.
+            late: `SPAN` rows [n] of it.
+            past: The verdicts on their traces.
+            outcome: Added to.
+        """
+        if not len(late):
+            return
+        repeated, verdicts, seconds = repeated_in_record(late), past.verdicts, past.seconds
+        sampled = np.flatnonzero((verdicts == SAMPLED) & ~repeated)
+        known = partition.let_out(columns, late[sampled], seconds[sampled])
+        repeated[sampled[known]] = True
+        partition.counts.duplicates += int(repeated.sum())
+        partition.count_late(verdicts[~repeated], late["status"][~repeated])
+        kept = late[sampled[~known]]
+        if len(kept):
+            out = late[sampled[known]]
+            stamps = self._late_stamps(past.thresholds[sampled[~known]])
+            outcome.emissions.extend(
+                late_spans(columns.batch, columns.scan.records, kept, out, stamps)
+            )
+
+    def _late_stamps(self, thresholds: UInt64s) -> Stamps:
+        if not self._attributes:
+            return Stamps(thresholds)
+        counts = adjusted_counts(thresholds).tolist()
+        return Stamps(thresholds, [attributes_of(None, count) for count in counts])
+
     def _stamps(self, verdicts: Verdicts, kept: Booleans) -> Stamps:
         thresholds = verdicts.threshold[kept]
         if not self._attributes:
@@ -223,36 +257,3 @@ def _joined(judged: Sequence[Judged]) -> Judged:
         np.concatenate([one.seconds for one in judged]),
         np.concatenate([one.thresholds for one in judged]),
     )
-
-
-def follow(
-    partition: Partition, columns: BatchColumns, late: Rows, past: Past, outcome: Outcome,
-    *, attributes: bool,
-) -> None:  # fmt: skip
-    """Let late spans follow their traces' verdicts; those that are out already stay in.
-
-    Args:
-        partition: Whose they are.
-        columns: The batch.
-        late: `SPAN` rows [n] of it.
-        past: The verdicts on their traces.
-        outcome: Added to.
-        attributes: Whether kept spans say in attributes what they stand for.
-    """
-    if not len(late):
-        return
-    repeated, verdicts, seconds = repeated_in_record(late), past.verdicts, past.seconds
-    sampled = np.flatnonzero((verdicts == SAMPLED) & ~repeated)
-    known = partition.let_out(columns, late[sampled], seconds[sampled])
-    repeated[sampled[known]] = True
-    partition.counts.duplicates += int(repeated.sum())
-    partition.count_late(verdicts[~repeated], late["status"][~repeated])
-    kept = late[sampled[~known]]
-    if len(kept):
-        out = late[sampled[known]]
-        thresholds = past.thresholds[sampled[~known]]
-        counts = adjusted_counts(thresholds).tolist()
-        stamps = Stamps(
-            thresholds, [attributes_of(None, one) for one in counts] if attributes else None
-        )
-        outcome.emissions.extend(late_spans(columns.batch, columns.scan.records, kept, out, stamps))

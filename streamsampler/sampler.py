@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from streamsampler.estimates.summaries import Summary
+from streamsampler.estimates.summaries import INTERVAL_MS, Summary
 from streamsampler.estimates.tables import Table
 from streamsampler.in_force import InForce
 from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
-from streamsampler.judging import Past, follow
+from streamsampler.judging import Past
 from streamsampler.limits import Limits
 from streamsampler.outcome import (
     Checkpoint,
@@ -40,7 +40,6 @@ from streamsampler.shedding import buffered, surplus
 from streamsampler.spans.keys import check_keys
 from streamsampler.spans.records import RecordBatch
 from streamsampler.store import BlockStore
-from streamsampler.sums import INTERVAL_MS
 from streamsampler.traces.decided import PastDecision, buffered_though_decided
 from streamsampler.traces.due import all_rows, due_rows
 from streamsampler.traces.fold import CLOSED, LATE
@@ -94,7 +93,6 @@ class Sampler:
         self._in_force = InForce(
             sets_of(policies), self._limits, topic_partitions, attributes=sampling_attributes
         )
-        self._attributes = sampling_attributes
         self._partitions: dict[int, Partition] = {}
 
     @property
@@ -282,15 +280,14 @@ class Sampler:
         late = np.flatnonzero(fates == LATE)
         past = partition.decided.rows[targets[late]]
         known = Past(past["verdict"], past["second"].astype(np.int64), past["threshold"])
-        late_rows, attributes = found[spans.start + late], self._attributes
-        follow(partition, columns, late_rows, known, outcome, attributes=attributes)
+        judge = self._in_force.judge
+        judge.follow(partition, columns, found[spans.start + late], known, outcome)
         if partition.replaying:
             return int(folded.stop)
-        judged = self._in_force.judge.decide(partition, due_rows(partition.table), "", outcome)
+        judged = judge.decide(partition, due_rows(partition.table), "", outcome)
         closed = found[spans.start + np.flatnonzero(fates == CLOSED)]
         if len(closed) and judged:
-            known = judged.of_spans(closed)
-            follow(partition, columns, closed, known, outcome, attributes=attributes)
+            judge.follow(partition, columns, closed, judged.of_spans(closed), outcome)
         return int(folded.stop)
 
     def advance(self, partition: int, stream_time_ms: int) -> Outcome:

@@ -13,7 +13,14 @@ import numpy.typing as npt
 from datasketches import kll_floats_sketch
 
 from streamsampler.estimates import adjusted_counts
-from streamsampler.estimates.summaries import GroupSummary, Summary
+from streamsampler.estimates.summaries import (
+    INTERVAL_MS,
+    MOST_UNTOLD,
+    SKETCH_K,
+    GroupSummary,
+    Summary,
+    group_summary,
+)
 from streamsampler.policies import Verdicts
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.groups import GroupNumbers
@@ -21,12 +28,7 @@ from streamsampler.policies.votes import DueTraces, Floats, Ints32, Ints64
 from streamsampler.spans.columns import Rows
 from streamsampler.traces.table import ERROR, ROOT
 
-INTERVAL_MS: Final = 5_000
-"""Of stream time; interval n is from 5,000 n ms on."""
-MOST_UNTOLD: Final = 720
-"""Summaries that wait to be told: an hour between two commits. A replay tells nobody."""
-SKETCH_K: Final = 2048
-"""A rank is wrong by 0.14 % at most, 99 times in 100: enough to tell 1 % of the traces."""
+_NEVER: Final = np.iinfo(np.int64).max
 _NS_PER_MS: Final = 1e6
 
 
@@ -112,9 +114,7 @@ class Sums:
         if self._oldest is None or (before is not None and self._oldest >= before):
             return []
         joined = _joined(self._chunks)
-        over = np.full(len(joined.interval), before is None)
-        if before is not None:
-            over |= joined.interval < before
+        over = joined.interval < (_NEVER if before is None else before)
         self._chunks, self._oldest = [], None
         if not over.all():
             rest = joined.some(~over)
@@ -164,16 +164,5 @@ def _by_group(rows: _Chunk, groups: GroupNumbers) -> Iterator[GroupSummary]:
     for start, end, counts, arrived in zip(starts.tolist(), ends, sums, adjusted, strict=True):
         sketch = kll_floats_sketch(SKETCH_K)
         sketch.update(durations[start:end])
-        spans, size, errors, kept, rootless, orphaned = counts
-        yield GroupSummary(
-            group=groups.name(int(group[start])),
-            traces=end - start,
-            spans=spans,
-            bytes=size,
-            errors=errors,
-            kept=kept,
-            rootless=rootless,
-            orphaned=orphaned,
-            adjusted=arrived,
-            sketch=sketch.serialize(),
-        )
+        name = groups.name(int(group[start]))
+        yield group_summary(name, [end - start, *counts], arrived, sketch.serialize())

@@ -11,14 +11,13 @@ from typing import Any, Final, Self
 
 from datasketches import kll_floats_sketch
 
-from streamsampler.estimates.summaries import Group, GroupSummary, Services, Summary
+from streamsampler.estimates.summaries import SKETCH_K, Group, GroupSummary, group_summary
 from topologies.entries import Entry
 
 KIND: Final = "groups"
 """The kind of the summaries that are merged here."""
 BLOCK: Final = 12
 """Intervals in a block."""
-SKETCH_K: Final = 2048
 
 
 @dataclass(slots=True)
@@ -51,19 +50,7 @@ class Sums:
 
     def summary(self, group: Group) -> GroupSummary:
         """Write the sums as a summary of the group."""
-        traces, spans, size, errors, kept, rootless, orphaned = self.counts
-        return GroupSummary(
-            group=group,
-            traces=traces,
-            spans=spans,
-            bytes=size,
-            errors=errors,
-            kept=kept,
-            rootless=rootless,
-            orphaned=orphaned,
-            adjusted=self.adjusted,
-            sketch=self.sketch.serialize(),
-        )
+        return group_summary(group, self.counts, self.adjusted, self.sketch.serialize())
 
     def quantiles(self, ranks: Iterable[float]) -> tuple[float, ...] | None:
         """Tell durations in ms.
@@ -168,14 +155,6 @@ class Durations:
                 for row in entries[entry]:
                     sums.setdefault(row.group, Sums()).add(row)
         return sums
-
-
-def rows_of_groups(summary: Summary) -> tuple[GroupSummary, ...]:
-    """Take the rows of groups out of a summary; none where it is of another kind."""
-    body = summary.body
-    if isinstance(body, Services):
-        return ()
-    return tuple(row for row in body if isinstance(row, GroupSummary))
 
 
 def _within(first: int | None, interval: int, last: int | None) -> bool:

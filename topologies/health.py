@@ -12,11 +12,11 @@ from faust.web import Request, Response, View
 
 from streamsampler.config import Settings
 from streamsampler.estimates import summaries
-from streamsampler.estimates.summaries import Services, Summary
+from streamsampler.estimates.summaries import INTERVAL_MS, GroupSummary, Services, Summary, rows_of
 from topologies.app import App, app_from_environment
-from topologies.durations import Durations, rows_of_groups
+from topologies.durations import Durations
 from topologies.entries import Entry
-from topologies.publishing import INTERVAL_MS, assemble, intervals
+from topologies.publishing import assemble, intervals
 from topologies.red import Figures, group_figures, pair_figures, service_figures, services_of
 from topologies.shards import Shards
 
@@ -44,7 +44,7 @@ class Health:
     def put(self, entry: Entry, summary: Summary) -> None:
         """Take a summary in, instead of the one that came under this identity before."""
         if summary.kind == "groups":
-            self._groups.put(entry, rows_of_groups(summary))
+            self._groups.put(entry, rows_of(GroupSummary, summary))
         else:
             self._services[entry] = services_of(summary.body)
         newest = entry.interval if self._newest is None else self._newest

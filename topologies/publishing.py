@@ -22,6 +22,7 @@ from faust.types import TP
 from faust.web import Request, Response, View
 
 from streamsampler.config import Settings
+from streamsampler.estimates.summaries import INTERVAL_MS
 from topologies.app import TABLE, App
 from topologies.progress import Progress
 from topologies.reading import Reading
@@ -35,7 +36,6 @@ ENDS_SECONDS: Final = 10.0
 UNREADABLE_LOGGED: Final = 10
 """So many records that nobody can read are named in the log; after that they are only counted."""
 UNAVAILABLE: Final = 503
-INTERVAL_MS: Final = 5_000
 
 
 @dataclass(slots=True)

@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from streamsampler.config import Settings
 from streamsampler.estimates import eased, summaries, tables, water_filling
-from streamsampler.estimates.summaries import Demand, Goal, Key, Services, Summary
+from streamsampler.estimates.summaries import INTERVAL_MS, Demand, Goal, Key, Summary, rows_of
 from streamsampler.estimates.tables import RateTable
 from topologies.app import App, app_from_environment
 from topologies.entries import Entry
-from topologies.publishing import INTERVAL_MS, assemble, intervals
+from topologies.publishing import assemble, intervals
 from topologies.shards import Shards
 
 NAME: Final = "rates"
@@ -64,7 +64,7 @@ class Rates:
 
     def put(self, entry: Entry, summary: Summary) -> None:
         """Take a summary in, instead of the one that came under this identity before."""
-        if self._entries.get(entry) != (rows := _rows(summary)):
+        if self._entries.get(entry) != (rows := rows_of(Demand, summary)):
             self._entries[entry] = rows
             self._made = None
 
@@ -105,13 +105,6 @@ class Rates:
         rates = shared(goal, demand, before)
         self._published[policy] = _Published(newest, rates, before)
         return RateTable(newest * INTERVAL_MS, policy, goal.per_second, rates, goal.initial)
-
-
-def _rows(summary: Summary) -> tuple[Demand, ...]:
-    body = summary.body
-    if isinstance(body, Services):
-        return ()
-    return tuple(row for row in body if isinstance(row, Demand))
 
 
 def smoothed_demand(rows: list[tuple[Entry, Demand]]) -> dict[Key, float]:

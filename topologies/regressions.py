@@ -14,9 +14,9 @@ from typing import Final
 
 import msgpack
 
-from streamsampler.estimates.summaries import Group, GroupSummary, Summary
+from streamsampler.estimates.summaries import Group, GroupSummary, Summary, rows_of
 from streamsampler.estimates.tables import PERCENTILES, GroupThresholds
-from topologies.durations import KIND, Sums, rows_of_groups
+from topologies.durations import KIND, Sums
 from topologies.entries import Entry
 
 FROZEN: Final = b"f"
@@ -72,7 +72,7 @@ class Frozen:
     def put(self, entry: Entry, summary: Summary) -> None:
         """Take an entry in, instead of the one that came under this identity before."""
         self.forget(entry)
-        for row in rows_of_groups(summary):
+        for row in rows_of(GroupSummary, summary):
             sums = Sums()
             sums.add(row)
             last = summary.interval if sums.sketch.is_empty() else None

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from streamsampler.config import Settings
 from streamsampler.estimates import summaries, tables
-from streamsampler.estimates.summaries import Group, GroupSummary, Summary
+from streamsampler.estimates.summaries import INTERVAL_MS, Group, GroupSummary, Summary, rows_of
 from streamsampler.estimates.tables import ThresholdTable
 from topologies.app import App, app_from_environment
-from topologies.durations import KIND, Durations, Sums, rows_of_groups
+from topologies.durations import KIND, Durations, Sums
 from topologies.entries import Entry
-from topologies.publishing import INTERVAL_MS, assemble, intervals
+from topologies.publishing import assemble, intervals
 from topologies.regressions import FAST, FROZEN, Frozen, group_thresholds, is_regressed
 from topologies.shards import Shards
 
@@ -54,7 +54,7 @@ class Thresholds:
             self._made = None
             return
         known = self._before if entry.kind == REFERENCE else self._now
-        if not known.put(entry, rows_of_groups(summary)):
+        if not known.put(entry, rows_of(GroupSummary, summary)):
             return
         self._made = None
         if known is self._now:

@@ -5,13 +5,19 @@ part are its identity: what comes again replaces what came before. The body is a
 each the fields of its class in their order, mappings as arrays of pairs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgpack
 
 FORMAT: Final = 1
+INTERVAL_MS: Final = 5_000
+"""Of stream time; interval n is from 5,000 n ms on."""
+MOST_UNTOLD: Final = 720
+"""Intervals that wait to be told: an hour between two commits. A replay tells nobody."""
+SKETCH_K: Final = 2048
+"""A rank is wrong by 0.14 % at most, 99 times in 100: enough to tell 1 % of the traces."""
 
 Group = tuple[bytes, bytes, bytes]
 """Tenant, root service and root name of a trace; empty where unknown."""
@@ -150,6 +156,7 @@ class Services:
     pairs: tuple[PairSummary, ...]
 
 
+Row = TypeVar("Row", GroupSummary, Demand)
 Body = tuple[GroupSummary, ...] | tuple[Demand, ...] | Services
 
 
@@ -170,6 +177,41 @@ class Summary:
     interval: int
     part: int
     body: Body
+
+
+def group_summary(
+    group: Group, counts: Sequence[int], adjusted: float, sketch: Sketch
+) -> GroupSummary:
+    """Sum a group up.
+
+    Args:
+        group: Which.
+        counts: traces, spans, bytes, errors, kept, rootless, orphaned.
+        adjusted: Sum of the traces' incoming adjusted counts.
+        sketch: Their durations in ms.
+
+    Returns:
+        The summary.
+    """
+    traces, spans, size, errors, kept, rootless, orphaned = counts
+    return GroupSummary(
+        group, traces, spans, size, errors, kept, rootless, orphaned, adjusted, sketch
+    )
+
+
+def rows_of(kind: type[Row], summary: Summary) -> tuple[Row, ...]:
+    """Take the rows of one kind out of a summary.
+
+    Args:
+        kind: Which.
+        summary: Any.
+
+    Returns:
+        The rows; none where it has others.
+    """
+    if isinstance(summary.body, Services):
+        return ()
+    return tuple(row for row in summary.body if isinstance(row, kind))
 
 
 def pack(summary: Summary) -> bytes:

@@ -18,7 +18,16 @@ from typing import Final, Literal
 import numpy as np
 
 from streamsampler.estimates import eased, faded, smoothed, water_filling
-from streamsampler.estimates.summaries import Demand, Goal, Group, Key, Summary
+from streamsampler.estimates.summaries import (
+    INTERVAL_MS,
+    MOST_UNTOLD,
+    Demand,
+    Goal,
+    Group,
+    Key,
+    Summary,
+    rows_of,
+)
 from streamsampler.estimates.tables import RateTable
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.votes import Floats, Ints32, Ints64
@@ -26,10 +35,6 @@ from streamsampler.spans.compiled import kernel
 
 OWN_MS: Final = 1_000
 """A partition's own rates follow its demand so often, in stream time."""
-INTERVAL_MS: Final = 5_000
-"""A demand is told of so much stream time."""
-MOST_UNTOLD: Final = 720
-"""Intervals that wait to be told: an hour between two commits. A replay tells nobody."""
 SMOOTHING: Final = 0.25
 SMALLEST_DEMAND: Final = 1e-3
 """Of less in `OWN_MS`, a key is forgotten."""
@@ -329,7 +334,7 @@ def joined(told: Iterable[Summary]) -> list[Summary]:
     made = []
     for interval in sorted(by_interval):
         first, *_ = same = by_interval[interval]
-        rows = [row for one in same for row in one.body if isinstance(row, Demand)]  # type: ignore[union-attr]
+        rows = [row for one in same for row in rows_of(Demand, one)]
         made.append(replace(first, body=tuple(rows)))
     return made
 

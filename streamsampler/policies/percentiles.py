@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from datasketches import kll_floats_sketch
 
-from streamsampler.estimates.summaries import Group, GroupSummary, Services, Summary
+from streamsampler.estimates.summaries import Group, GroupSummary, Summary, rows_of
 from streamsampler.estimates.tables import PERCENTILES, GroupThresholds, ThresholdTable
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.votes import Ints32, Ints64
@@ -48,12 +48,9 @@ class _Own:
             self.older = self.newer if half == self.half + 1 else {}
             self.newer, self.half = {}, half
         self.found = {}
-        if isinstance(summary.body, Services):
-            return
-        for row in summary.body:
-            if isinstance(row, GroupSummary):
-                sketch = self.newer.setdefault(row.group, kll_floats_sketch(OWN_K))
-                sketch.merge(kll_floats_sketch.deserialize(row.sketch))
+        for row in rows_of(GroupSummary, summary):
+            sketch = self.newer.setdefault(row.group, kll_floats_sketch(OWN_K))
+            sketch.merge(kll_floats_sketch.deserialize(row.sketch))
 
     def of(self, group: Group) -> tuple[tuple[float, ...], int] | None:
         if group not in self.found:

@@ -30,7 +30,7 @@ class Compilation:
         owners: The policies that have asked for what they learned.
         groups: Numbers of groups of traces.
         rates: What the control plane told of goals.
-        percentiles: How long the traces of each group take; None: nobody measures.
+        percentiles: How long the traces of each group take.
         partitions: How many partitions the input topic has. A rate is the group's, and each
             partition has an equal share of it.
         path: The names from the top policy down to the one being compiled.
@@ -44,7 +44,7 @@ class Compilation:
     owners: set[Owner] = field(default_factory=set)
     groups: GroupNumbers = field(default_factory=no_groups)
     rates: RateTables = field(default_factory=RateTables)
-    percentiles: Percentiles | None = None
+    percentiles: Percentiles = field(default_factory=lambda: Percentiles(no_groups()))
     partitions: int = 1
     path: tuple[str, ...] = ()
     types: "Mapping[str, PolicyType]" = field(default_factory=dict)

@@ -5,12 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from confluent_kafka import Producer
 
 from streamsampler.config import Settings
 from tests.fleet.conftest import Start
 from tests.fleet.decisions import decisions
-from tests.fleet.traces import MOST_SPANS, skewed, trace
+from tests.fleet.traces import MOST_SPANS, Sender, skewed, trace
 from tests.integration.control_plane import running
 
 GROUPS = 200
@@ -20,7 +19,6 @@ PHASES = ((1_000, 60), (4_000, 60), (400, 60))
 ALONE = (1_000, 60)
 """Traces a second and seconds, after the app was killed."""
 GRACE_MS = 500
-SLICE_SECONDS = 0.02
 POLICIES = f"""
 decision_wait: 2s
 completion_grace: {GRACE_MS}ms
@@ -34,30 +32,17 @@ class Traffic:
 
     def __init__(self, settings: Settings) -> None:
         self._rng = np.random.default_rng(5)
-        self._producer = Producer({"bootstrap.servers": settings.bootstrap, "linger.ms": 20})
-        self._topic = settings.topics.input
-        self.sent = 0
+        self.sender = Sender(settings)
 
     def offer(self, per_second: int, seconds: int) -> tuple[int, int]:
         """Send for so long; tells from when to when, ms."""
         began = time.time()
-        due = 0
-        while (passed := time.time() - began) < seconds:
-            now_ms = int(1_000 * (began + passed))
-            more = int(passed * per_second) - due
-            due += more
+        for more, now_ms in self.sender.paced(per_second, seconds):
             groups = self._rng.choice(GROUPS, more, p=skewed(GROUPS)).tolist()
             sizes = self._rng.integers(1, MOST_SPANS + 1, more).tolist()
             for group, spans in zip(groups, sizes, strict=True):
                 trace_id = self._rng.bytes(16)
-                value = trace(trace_id, group, now_ms, 5.0, spans)
-                self._producer.produce(
-                    self._topic, value, trace_id.hex().encode(), timestamp=now_ms
-                )
-            self.sent += more
-            self._producer.poll(0)
-            time.sleep(SLICE_SECONDS)  # it is the pace of the traffic
-        assert self._producer.flush(60) == 0
+                self.sender.send(trace_id, trace(trace_id, group, now_ms, 5.0, spans), now_ms)
         return int(1_000 * began), int(1_000 * time.time())
 
 
@@ -72,7 +57,7 @@ def test_a_goal_is_held_through_steps_and_without_the_control_plane(
         phases = [traffic.offer(*phase) for phase in PHASES]
         app.process.kill()
         phases.append(traffic.offer(*ALONE))
-    decided = [one for one in decisions(settings, traffic.sent) if one.decision == "sampled"]
+    decided = [one for one in decisions(settings, traffic.sender.sent) if one.decision == "sampled"]
     kept = Counter((one.decided_at_ms - GRACE_MS) // 1_000 for one in decided)
     wrong = []
     for (offered, _), (began, ended) in zip((*PHASES, ALONE), phases, strict=True):
@@ -89,4 +74,4 @@ def test_a_goal_is_held_through_steps_and_without_the_control_plane(
     assert not wrong
     assert all(one.threshold is not None for one in decided)
     counted_up = sum(one.adjusted_count or 0.0 for one in decided)
-    assert abs(counted_up - traffic.sent) < 0.05 * traffic.sent
+    assert abs(counted_up - traffic.sender.sent) < 0.05 * traffic.sender.sent

@@ -5,14 +5,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from confluent_kafka import Producer
 
 from streamsampler.config import Settings
 from streamsampler.estimates import tables
 from streamsampler.estimates.tables import ThresholdTable
 from tests.fleet.conftest import Start
 from tests.fleet.decisions import decisions
-from tests.fleet.traces import Durations, skewed, trace
+from tests.fleet.traces import Durations, Sender, skewed, trace
 from tests.integration.control_plane import running
 from tests.integration.sampling import read_all, wait_until
 
@@ -35,31 +34,23 @@ class Traffic:
 
     def __init__(self, settings: Settings) -> None:
         rng = self._rng = np.random.default_rng(11)
-        self._producer = Producer({"bootstrap.servers": settings.bootstrap, "linger.ms": 20})
-        self._topic = settings.topics.input
+        self._sender = Sender(settings)
         medians = rng.uniform(5, 500, GROUPS).tolist()
         self._durations = [Durations(median, rng) for median in medians]
         # Its last trace is of now: what is older than a topic keeps is deleted.
         self._began_ms = int(time.time() * 1_000) - 1_000 * (LEARNED + MEASURED) // PER_SECOND
-        self.sent = 0
         self.group_of: dict[bytes, int] = {}
 
     def send(self, traces: int) -> None:
         groups = self._rng.choice(GROUPS, traces, p=skewed(GROUPS)).tolist()
         for group, word in zip(groups, self._rng.bytes(16 * traces)[::16], strict=True):
-            trace_id = self.sent.to_bytes(8, "big") + bytes([word]) + self._rng.bytes(7)
-            now_ms = self._began_ms + self.sent * 1_000 // PER_SECOND
+            sent = self._sender.sent
+            trace_id = sent.to_bytes(8, "big") + bytes([word]) + self._rng.bytes(7)
+            now_ms = self._began_ms + sent * 1_000 // PER_SECOND
             value = trace(trace_id, group, now_ms, self._durations[group].next(), 1)
-            key = trace_id.hex().encode()
-            while True:
-                try:
-                    self._producer.produce(self._topic, value, key, timestamp=now_ms)
-                    break
-                except BufferError:
-                    self._producer.poll(0.1)
+            self._sender.send(trace_id, value, now_ms)
             self.group_of[trace_id] = group
-            self.sent += 1
-        assert self._producer.flush(60) == 0
+        self._sender.flush()
 
 
 def known(settings: Settings) -> int:

@@ -5,14 +5,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from confluent_kafka import Producer
 
 from streamsampler.config import Settings
 from streamsampler.estimates import tables
 from streamsampler.estimates.tables import GroupThresholds, ThresholdTable
 from tests.fleet.conftest import Start
 from tests.fleet.decisions import decisions
-from tests.fleet.traces import trace
+from tests.fleet.traces import Sender, trace
 from tests.integration.control_plane import running
 from tests.integration.sampling import read_all
 
@@ -36,26 +35,15 @@ class Traffic:
 
     def __init__(self, settings: Settings) -> None:
         self._rng = np.random.default_rng(3)
-        self._producer = Producer({"bootstrap.servers": settings.bootstrap, "linger.ms": 20})
-        self._topic = settings.topics.input
-        self.sent = 0
+        self.sender = Sender(settings)
 
     def offer(self, seconds: float, times: float) -> None:
         """Send for so long traces that take so many times as long as usual."""
-        began, due = time.time(), 0
-        while (passed := time.time() - began) < seconds:
-            more = int(passed * PER_SECOND) - due
-            due += more
-            now_ms = int(1_000 * (began + passed))
+        for more, now_ms in self.sender.paced(PER_SECOND, seconds):
             for normal in self._rng.normal(0, SPREAD, more).tolist():
                 trace_id = self._rng.bytes(16)
                 value = trace(trace_id, 1, now_ms, times * MEDIAN_MS * math.exp(normal), 1)
-                key = trace_id.hex().encode()
-                self._producer.produce(self._topic, value, key, timestamp=now_ms)
-            self.sent += more
-            self._producer.poll(0)
-            time.sleep(0.02)  # it is the pace of the traffic
-        assert self._producer.flush(60) == 0
+                self.sender.send(trace_id, value, now_ms)
 
 
 def newest(settings: Settings) -> GroupThresholds | None:
@@ -91,7 +79,9 @@ def test_a_slowdown_is_told_of_and_masked_by_nothing(
     assert held is not None
     assert abs(held.quantiles[3] - P99_MS) < 0.15 * P99_MS
     slow = [
-        one for one in decisions(settings, traffic.sent) if one.decided_at_ms > began * 1_000 + 500
+        one
+        for one in decisions(settings, traffic.sender.sent)
+        if one.decided_at_ms > began * 1_000 + 500
     ]
     # Of those five times as slow, as many as are beyond the usual 99th percentile.
     beyond = 0.5 * math.erfc((math.log(P99_MS / MEDIAN_MS / SLOWER) / SPREAD) / math.sqrt(2))

@@ -1,14 +1,19 @@
 """Traces made fast: a template for each number of spans, with ids, times and name put in."""
 
 import math
+import time
 from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
+from confluent_kafka import Producer
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from streamsampler.config import Settings
 
 MOST_SPANS = 5
 NS_PER_MS = 1_000_000
+SLICE_SECONDS = 0.02
 _TRACE_ID = bytes(range(0xA0, 0xB0))
 _NAME = b"operation-####"
 _START, _END = 0x1122334455667788, 0x1122334455667799
@@ -45,6 +50,40 @@ def trace(trace_id: bytes, group: int, start_ms: int, duration_ms: float, spans:
         .replace(_START.to_bytes(8, "little"), start.to_bytes(8, "little"))
         .replace(_END.to_bytes(8, "little"), end.to_bytes(8, "little"))
     )
+
+
+class Sender:
+    """Sends traces to the input topic, and counts them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = Producer({"bootstrap.servers": settings.bootstrap, "linger.ms": 20})
+        self._topic = settings.topics.input
+        self.sent = 0
+
+    def send(self, trace_id: bytes, value: bytes, at_ms: int) -> None:
+        """Send a record, as soon as there is room for it."""
+        while True:
+            try:
+                self._producer.produce(self._topic, value, trace_id.hex().encode(), timestamp=at_ms)
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+        self.sent += 1
+
+    def flush(self) -> None:
+        """Wait until all is there."""
+        assert self._producer.flush(60) == 0
+
+    def paced(self, per_second: int, seconds: float) -> Iterator[tuple[int, int]]:
+        """Tell by the clock how many traces are due, and at which ms; at the end all are there."""
+        began, due = time.time(), 0
+        while (passed := time.time() - began) < seconds:
+            more = int(passed * per_second) - due
+            due += more
+            yield more, int(1_000 * (began + passed))
+            self._producer.poll(0)
+            time.sleep(SLICE_SECONDS)  # it is the pace of the traffic
+        self.flush()
 
 
 def skewed(groups: int) -> np.ndarray:

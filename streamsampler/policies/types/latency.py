@@ -87,14 +87,12 @@ def _compile(settings: LatencySettings, compilation: Compilation) -> Vote:
 
 
 def _vote_by_percentile(
-    settings: LatencySettings, percentile: float, percentiles: Percentiles | None
+    settings: LatencySettings, percentile: float, percentiles: Percentiles
 ) -> Vote:
     fallback_ns = settings.fallback_ms * NS_PER_MS or NEVER_NS
 
     def vote(traces: DueTraces, asked: Bools) -> Votes:
         slow = np.zeros(len(traces), np.bool_)
-        if percentiles is None:
-            return Votes(traces.duration_ns > fallback_ns)
         rows = np.flatnonzero(asked)
         if len(rows):
             bounds = percentiles.thresholds_ns(

@@ -8,14 +8,13 @@ import pytest
 from datasketches import kll_floats_sketch
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from streamsampler.estimates.summaries import Group, GroupSummary, Summary
+from streamsampler.estimates.summaries import MOST_UNTOLD, Group, GroupSummary, Summary
 from streamsampler.policies import TenantNumbers, load_policy_set
 from streamsampler.policies.groups import OVERFLOW_GROUP, GroupNumbers
 from streamsampler.policies.roots import OVERFLOW, OVERFLOW_NAME, RootNumbers
 from streamsampler.sampler import Sampler
 from streamsampler.spans.records import RecordBatch, join
 from streamsampler.store import BlockStore
-from streamsampler.sums import MOST_UNTOLD
 
 POLICIES = """
 decision_wait: 2s
