@@ -12,7 +12,7 @@ from streamsampler.limits import Limits, fold_settings
 from streamsampler.outcome import GroupKnowledge, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition, batch_columns
 from streamsampler.policies import PolicySet, TenantNumbers
-from streamsampler.policies.budgets import Budget, RateTables, joined
+from streamsampler.policies.budgets import Asking, RateTables, joined
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.matching import Matcher
 from streamsampler.policies.memory import Memory
@@ -105,8 +105,9 @@ class InForce:
         """
         told = [
             summary
-            for budget in self._ground.learned.of(partition, Budget)
-            for summary in budget.tell(partition, before, part)
+            for state in self._ground.learned.of(partition)
+            if isinstance(state, Asking)
+            for summary in state.tell(partition, before, part)
         ]
         return joined(told)
 

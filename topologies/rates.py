@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamsampler.config import Settings
-from streamsampler.estimates import eased, summaries, tables, water_filling
+from streamsampler.estimates import eased, logarithmic, summaries, tables, water_filling
 from streamsampler.estimates.summaries import INTERVAL_MS, Demand, Goal, Key, Summary, rows_of
 from streamsampler.estimates.tables import RateTable
 from topologies.app import App, app_from_environment
@@ -165,12 +165,17 @@ def shared(goal: Goal, demand: Costs, before: Costs) -> dict[Key, float]:
     unlisted = sum(demand[key] for key in others) * goal.initial
     means = np.array([demand[key] for key in keys])
     caps = np.array([goal.caps.get(key, goal.default_cap) for key in keys])
-    weights = np.array([goal.weights.get(key, goal.default_weight) for key in keys])
-    weights = np.maximum(weights, SMALLEST_WEIGHT)
-    if goal.balance == "log":
-        weights = weights * np.log2(1 + means)
+    budget = max(0.0, goal.per_second - unlisted)
     wanted = means * caps
-    shares = water_filling(wanted, weights, max(0.0, goal.per_second - unlisted))
+    if goal.balance == "log":
+        interval = INTERVAL_MS / 1_000
+        given = np.minimum(wanted, means * logarithmic(means * interval, budget * interval))
+        weights = given  # what whole numbers leave is shared as the rest was
+    else:
+        given = np.zeros(len(keys))
+        weights = np.array([goal.weights.get(key, goal.default_weight) for key in keys])
+    rest = max(0.0, budget - float(given.sum()))
+    shares = given + water_filling(wanted - given, np.maximum(weights, SMALLEST_WEIGHT), rest)
     rates: Floats = np.where(shares >= wanted, caps, shares / means)
     rates = eased(np.array([before.get(key, math.nan) for key in keys]), rates)
     return dict(zip(keys, np.clip(rates, SMALLEST_RATE, 1.0).tolist(), strict=True))

@@ -5,7 +5,7 @@ come in here; nothing of ours is imported.
 """
 
 from streamsampler.estimates.rates import eased, faded, smoothed
-from streamsampler.estimates.shares import water_filling
+from streamsampler.estimates.shares import logarithmic, water_filling
 from streamsampler.estimates.threshold import (
     MODULUS,
     NO_THRESHOLD,
@@ -31,6 +31,7 @@ __all__ = [
     "eased",
     "encode",
     "faded",
+    "logarithmic",
     "parse_randomness",
     "probability",
     "raised",

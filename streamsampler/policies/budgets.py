@@ -11,9 +11,9 @@ about, and a few passes over the columns.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -177,32 +177,138 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Budget:
-    """One policy's goal in one partition.
+class Account:
+    """One policy's goal in one partition: what was let through, and what is to be told.
 
     Attributes:
         plan: Of the policy.
-        keys: Numbers what the goal is shared by.
         level: float64[2], the level, and stream time when it was that, ms.
+        table: The control plane's rates that `told` was made of.
+        told: float64[keys], from it.
+        asked: What keys asked for, by interval.
+    """
+
+    plan: Plan
+    level: Floats = field(default_factory=lambda: np.array([0.0, -1.0]))
+    table: RateTable | None = None
+    told: Floats = field(default_factory=_none)
+    asked: dict[int, Asked] = field(default_factory=dict)
+
+    def note(self, times: Ints64, keys: Ints32, costs: Ints64, size: int) -> None:
+        """Count what keys ask for.
+
+        Args:
+            times: int64[m], stream time, ms.
+            keys: int32[m], numbers of keys.
+            costs: int64[m], what each trace costs if it is kept.
+            size: How many keys there are.
+        """
+        intervals = times // INTERVAL_MS
+        for interval in np.unique(intervals).tolist():
+            now = intervals == interval
+            one = self.asked.setdefault(interval, Asked(interval))
+            if len(self.asked) > MOST_UNTOLD:  # nobody wants to know
+                del self.asked[min(self.asked)]
+            one.traces = _added(one.traces, keys[now], np.ones(int(now.sum())), size)
+            one.costs = _added(one.costs, keys[now], costs[now].astype(np.float64), size)
+
+    def rates(self, table: RateTable, size: int, names: Callable[[], Sequence[Key]]) -> Floats:
+        """Look the control plane's rates up.
+
+        Args:
+            table: Its table.
+            size: How many keys there are.
+            names: Tells them, in the order of their numbers.
+
+        Returns:
+            float64[keys], above 0 and at most 1.
+        """
+        if self.table is not table or len(self.told) != size:
+            rates = [table.rates.get(key, table.initial) for key in names()]
+            self.told = np.clip(np.array(rates), SMALLEST_RATE, 1.0)
+            self.table = table
+        return self.told
+
+    def chances(self, times: Ints64, base: Floats, costs: Ints64, smallest: float) -> Floats:
+        """Lower or raise rates, so that the partition's part of the goal is held.
+
+        Args:
+            times: int64[m], stream time, ms.
+            base: float64[m], the rates of the traces' keys, above 0.
+            costs: int64[m], what each costs if it is kept.
+            smallest: Of all rates in use.
+
+        Returns:
+            float64[m], above 0 and at most 1.
+        """
+        found = np.empty(len(base))
+        price = costs.astype(np.float64)
+        govern(self.level, times, base, price, self.plan.per_ms, smallest, found)
+        return found
+
+    def tell(
+        self, names: Sequence[Key], partition: int, before: int | None, part: int
+    ) -> Iterator[Summary]:
+        """Tell what was asked for in intervals that are over, each once.
+
+        Args:
+            names: The keys, in the order of their numbers.
+            partition: The input partition.
+            before: Number of the interval that is not over yet; None: all are.
+            part: The offset at which the partition's owner began.
+
+        Yields:
+            One summary an interval, oldest first.
+        """
+        for interval in sorted(self.asked):
+            if before is None or interval < before:
+                one = self.asked.pop(interval)
+                places = np.flatnonzero(one.traces).tolist()
+                costs = {
+                    names[place]: (int(one.traces[place]), float(one.costs[place]))
+                    for place in places
+                }
+                demand = Demand(self.plan.policy, self.plan.goal, costs)
+                yield Summary("demands", partition, interval, part, (demand,))
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """What a policy learned of a partition, where it has a goal that all workers hold together."""
+
+    def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
+        """Tell what was asked for in intervals that are over, each once.
+
+        Args:
+            partition: The input partition.
+            before: Number of the interval that is not over yet; None: all are.
+            part: The offset at which the partition's owner began.
+
+        Yields:
+            One summary an interval, oldest first.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Budget:
+    """One policy's goal in one partition, shared by what the partition has seen itself.
+
+    Attributes:
+        account: Of the goal.
+        keys: Numbers what the goal is shared by.
         own: Number of the second under way, for the partition's own rates.
         means: float64[keys], cost in a second; NaN where nothing is known.
         counts: float64[keys], cost so far in this second.
         rates: float64[keys], the partition's own.
-        table: The control plane's rates that `told` was made of.
-        told: float64[keys], from it.
-        asked: What is to be told, by interval.
     """
 
-    plan: Plan
+    account: Account
     keys: KeyNumbers
-    level: Floats = field(default_factory=lambda: np.array([0.0, -1.0]))
     own: int = _BEFORE_ANY
     means: Floats = field(default_factory=_none)
     counts: Floats = field(default_factory=_none)
     rates: Floats = field(default_factory=_none)
-    table: RateTable | None = None
-    told: Floats = field(default_factory=_none)
-    asked: dict[int, Asked] = field(default_factory=dict)
 
     def decide(
         self, table: RateTable | None, times: Ints64, groups: Ints32, costs: Ints64
@@ -220,7 +326,7 @@ class Budget:
         """
         keys = self.keys.of(groups)
         self._grow()
-        self._note(times, keys, costs)
+        self.account.note(times, keys, costs, len(self.means))
         base = np.empty(len(keys))
         seconds = np.maximum.accumulate(np.maximum(times // OWN_MS, self.own))
         for second in np.unique(seconds).tolist():
@@ -231,12 +337,9 @@ class Budget:
         if table is None:
             smallest = self.rates.min()
         else:
-            column = self._column(table)
+            column = self.account.rates(table, len(self.means), self.keys.names)
             base, smallest = column[keys], column.min()
-        chances = np.empty(len(keys))
-        price = costs.astype(np.float64)
-        govern(self.level, times, base, price, self.plan.per_ms, float(smallest), chances)
-        return chances
+        return self.account.chances(times, base, costs, float(smallest))
 
     def _grow(self) -> None:
         added = len(self.keys) - len(self.means)
@@ -247,25 +350,7 @@ class Budget:
 
     @property
     def _initial(self) -> float:
-        return max(self.plan.goal.initial, SMALLEST_RATE)
-
-    def _column(self, table: RateTable) -> Floats:
-        if self.table is not table or len(self.told) != len(self.means):
-            rates = [table.rates.get(key, table.initial) for key in self.keys.names()]
-            self.told = np.clip(np.array(rates), SMALLEST_RATE, 1.0)
-            self.table = table
-        return self.told
-
-    def _note(self, times: Ints64, keys: Ints32, costs: Ints64) -> None:
-        intervals = times // INTERVAL_MS
-        for interval in np.unique(intervals).tolist():
-            now = intervals == interval
-            one = self.asked.setdefault(interval, Asked(interval))
-            if len(self.asked) > MOST_UNTOLD:  # nobody wants to know
-                del self.asked[min(self.asked)]
-            size = len(self.means)
-            one.traces = _added(one.traces, keys[now], np.ones(int(now.sum())), size)
-            one.costs = _added(one.costs, keys[now], costs[now].astype(np.float64), size)
+        return max(self.account.plan.goal.initial, SMALLEST_RATE)
 
     def _begin(self, second: int) -> None:
         if second == self.own:
@@ -281,7 +366,7 @@ class Budget:
     def _share(self) -> None:
         known = np.flatnonzero(~np.isnan(self.means))
         means = self.means[known]
-        shares = water_filling(means, np.ones(len(known)), self.plan.per_ms * OWN_MS)
+        shares = water_filling(means, np.ones(len(known)), self.account.plan.per_ms * OWN_MS)
         before, self.rates = self.rates, np.full(len(self.means), self._initial)
         wanted = np.where(shares >= means, 1.0, shares / means)
         # What the level has lowered meanwhile would be let through at once if rates jumped up.
@@ -289,27 +374,8 @@ class Budget:
         self.rates[known] = np.clip(rates, SMALLEST_RATE, 1.0)
 
     def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
-        """Tell what was asked for in intervals that are over, each once.
-
-        Args:
-            partition: The input partition.
-            before: Number of the interval that is not over yet; None: all are.
-            part: The offset at which the partition's owner began.
-
-        Yields:
-            One summary an interval, oldest first.
-        """
-        names = self.keys.names()
-        for interval in sorted(self.asked):
-            if before is None or interval < before:
-                one = self.asked.pop(interval)
-                places = np.flatnonzero(one.traces).tolist()
-                costs = {
-                    names[place]: (int(one.traces[place]), float(one.costs[place]))
-                    for place in places
-                }
-                demand = Demand(self.plan.policy, self.plan.goal, costs)
-                yield Summary("demands", partition, interval, part, (demand,))
+        """Tell what was asked for; `Asking` says how."""
+        return self.account.tell(self.keys.names(), partition, before, part)
 
 
 def _added(column: Floats, keys: Ints32, more: Floats, size: int) -> Floats:

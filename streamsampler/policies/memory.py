@@ -59,20 +59,18 @@ class Memory:
         """
         return self._states.setdefault(owner, States(make))
 
-    def of(self, partition: int, kind: type[State]) -> Iterator[State]:
+    def of(self, partition: int) -> Iterator[object]:
         """Give what was learned of a partition.
 
         Args:
             partition: The input partition.
-            kind: What is looked for.
 
         Yields:
-            Each policy's state that is of the kind.
+            Each policy's state.
         """
         for states in self._states.values():
-            state = states.by_partition.get(partition)
-            if isinstance(state, kind):
-                yield state
+            if partition in states.by_partition:
+                yield states.by_partition[partition]
 
     def forget(self, partition: int) -> None:
         """Forget what was learned of a partition that is gone.

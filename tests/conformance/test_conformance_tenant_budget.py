@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a sentence is one line, so that it can be found
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
 
@@ -10,12 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsampler.estimates import MODULUS, threshold, water_filling
+from streamsampler.estimates import MODULUS, tables, threshold, water_filling
+from streamsampler.estimates.summaries import pack, unpack
+from streamsampler.estimates.tables import RateTable
 from streamsampler.policies import PolicyError, Verdicts, load_policy_set
+from streamsampler.policies.budgets import Asking
 from streamsampler.policies.grounds import grounds_of
 from streamsampler.policies.types.tenant_budget import MOST_OWED, SMOOTHING
 from tests.conformance.due_traces import Span, Trace
 from tests.conformance.one_policy import OnePolicy, letters, text_of
+from topologies.entries import Entry
+from topologies.rates import Rates
 
 LOWEST, HIGHEST = "0" * 14, "f" * 14
 
@@ -259,6 +265,81 @@ def test_a_budget_holds_for_the_group_under_a_random_load() -> None:
     assert sum(kept.values()) >= 60 * seconds * 0.8
     assert kept["small"] >= 5 * seconds * 0.9
     assert kept["middle"] <= kept["large"] * 1.1
+
+
+class WithControlPlane:
+    """A policy whose rates the control plane tells, every five seconds."""
+
+    def __init__(self, written: str, partitions: int) -> None:
+        self.policy = tenants(written, partitions)
+        self.partitions = partitions
+        self.rates = Rates()
+        self.random = Random(7)
+        self.kept: list[Counter[str]] = []
+
+    def run(self, means: dict[str, float], seconds: int) -> None:
+        for second in range(len(self.kept), len(self.kept) + seconds):
+            names = [
+                n for n, mean in means.items() for _ in range(int(mean + self.random.random()))
+            ]
+            self.random.shuffle(names)
+            rows = [
+                Trace(
+                    tenant=name,
+                    rv=f"{self.random.getrandbits(56):014x}",
+                    decided_ms=1000 * second + 1000 * place // len(names),
+                )
+                for place, name in enumerate(names)
+            ]
+            where = [self.random.randrange(self.partitions) for _ in rows]
+            kept = self.policy.keeps(rows, where)
+            self.kept.append(
+                Counter(row.tenant for row, yes in zip(rows, kept, strict=True) if yes)
+            )
+            if second % 5 == 4:
+                self.hear(second // 5 + 1)
+
+    def hear(self, interval: int) -> None:
+        for partition in range(self.partitions):
+            for state in self.policy.compilation.learned.of(partition):
+                assert isinstance(state, Asking)
+                for summary in state.tell(partition, interval, 0):
+                    identity = Entry(b"d", 0, partition, summary.interval, 0)
+                    self.rates.put(identity, unpack(pack(summary)))
+        for value in self.rates.tables().values():
+            table = tables.unpack(value)
+            assert isinstance(table, RateTable)
+            self.policy.compilation.rates.tables[table.policy] = table
+
+    def per_second(self, name: str, seconds: int) -> float:
+        return sum(one[name] for one in self.kept[-seconds:]) / seconds
+
+
+def test_the_control_plane_shares_what_a_partition_sees_too_little_of() -> None:
+    fleet = WithControlPlane("budget: {traces_per_second: 60, initial_percentage: 10}", 50)
+    fleet.run({"rare": 0.5, "small": 5, "large": 300}, 40)
+    fleet.run({"rare": 0.5, "small": 5, "large": 300}, 120)
+    assert fleet.policy.compilation.rates.by_table > 0
+    assert fleet.per_second("rare", 120) >= 0.5 * 0.8
+    # With 1.2 traces a second to each partition, its account lowers all rates now and then.
+    assert fleet.per_second("small", 120) >= 5 * 0.85
+    total = sum(fleet.per_second(name, 120) for name in ("rare", "small", "large"))
+    assert total == pytest.approx(60, rel=0.05)
+
+
+def test_the_control_plane_keeps_to_weights_percentages_and_always_keep() -> None:
+    fleet = WithControlPlane(
+        "budget: {traces_per_second: 90, weights: {a: 3}}, tenants: {never: 0, tenth: 10}, always_keep: [vip]",
+        4,
+    )
+    offered = {"a": 300.0, "b": 300.0, "never": 50.0, "tenth": 100.0, "vip": 20.0}
+    fleet.run(offered, 60)
+    fleet.run(offered, 60)
+    assert fleet.per_second("never", 120) == 0
+    assert fleet.per_second("vip", 120) == 20
+    assert fleet.per_second("tenth", 60) == pytest.approx(10, rel=0.3)
+    assert fleet.per_second("a", 60) == pytest.approx(60, rel=0.1)
+    assert fleet.per_second("b", 60) == pytest.approx(20, rel=0.15)
 
 
 # What is refused, and what is remarked on.

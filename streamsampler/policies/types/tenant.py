@@ -7,6 +7,8 @@ import numpy as np
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from streamsampler.estimates import MODULUS
+from streamsampler.estimates.summaries import Goal, Key
+from streamsampler.policies.budgets import Account, Plan
 from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.schema import Settings
 from streamsampler.policies.sentences import shown
@@ -18,10 +20,12 @@ from streamsampler.policies.types.percentages import (
     percentage,
     threshold_or_never,
 )
-from streamsampler.policies.types.tenant_budget import BudgetPlan, ByTenant, Demands
+from streamsampler.policies.types.tenant_budget import BudgetPlan, ByTenant, TenantShares
 from streamsampler.policies.votes import Bools, DueTraces, Ints64, Vote, Votes, Words
 
 ALL: Final = 100.0  # percent
+MOST_TENANTS: Final = 5_000
+"""Of one budget, those that ask for most have rates of their own in the control plane's table."""
 
 _COSTS: Final[Mapping[str, Callable[[DueTraces], Ints64]]] = {
     "traces": lambda traces: np.ones(len(traces), np.int64),
@@ -186,19 +190,42 @@ def _within_budget(
     )
     kept = np.zeros(len(table), np.bool_)
     kept[list(_by_number(dict.fromkeys(settings.always_keep, ALL), compilation))] = True
-    demands = compilation.memory(settings, Demands)
+    shared = Plan("/".join(compilation.path), _goal(settings, budget), compilation.partitions)
+    shares = compilation.memory(
+        settings, lambda: TenantShares(plan, Account(shared), compilation.tenants)
+    )
 
     def vote(traces: DueTraces, asked: Bools) -> Votes:
         always = (traces.tenant < len(kept)) & kept[np.minimum(traces.tenant, len(kept) - 1)]
         thresholds = np.where(always, np.uint64(0), np.uint64(MODULUS))
         costs = _COSTS[counted](traces)
+        told = compilation.rates.find(shared.policy, int(np.count_nonzero(asked & ~always)))
         for partition, rows in rows_by_partition(traces, asked & ~always):
-            thresholds[rows] = demands.of(partition).decide(
-                plan, traces.decided_ms[rows], traces.tenant[rows], costs[rows]
+            thresholds[rows] = shares.of(partition).decide(
+                told, traces.decided_ms[rows], traces.tenant[rows], costs[rows]
             )
         return Votes(sampled=traces.randomness >= thresholds, threshold=thresholds)
 
     return vote
+
+
+def _goal(settings: TenantSettings, budget: TenantBudget) -> Goal:
+    (counted, rate), *_ = budget.rates().items()
+    return Goal(
+        unit=counted,
+        per_second=rate,
+        initial=budget.initial_percentage / ALL,
+        balance="fair",
+        caps={_key(name): percentage_ / ALL for name, percentage_ in settings.tenants.items()},
+        default_cap=settings.rest() / ALL,
+        weights={_key(name): weight for name, weight in budget.weights.items()},
+        default_weight=budget.default_weight,
+        max_keys=MOST_TENANTS,
+    )
+
+
+def _key(tenant: str) -> Key:
+    return (tenant.encode(),)
 
 
 def _grounds(settings: TenantSettings) -> str:

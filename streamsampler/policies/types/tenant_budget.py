@@ -1,25 +1,29 @@
 """A budget that tenants share: what each asks for is measured, and what there is poured out.
 
-Every second of stream time the budget is shared by water-filling over what the tenants have
-asked for so far, and each tenant's rate follows from its share. A rate is a threshold, R >= T, so
-what is kept can be counted up exactly; R itself has no part in finding it. Demand and shares are
-a partition's own: traces are spread over partitions by their ids, so each sees an equal part of
-every tenant, and has an equal part of the budget.
+The control plane tells a rate for each tenant from what all partitions are asked for
+(`policies.budgets`). Until it does, a partition shares its equal part of the budget itself: every
+second of stream time, by water-filling over what the tenants have asked for so far. Rates trail
+demand by a second or more; what was let through beyond the budget meanwhile, by the rates and not
+by the outcome, is owed: as long as it is, part of the budget repays it.
 
-Rates trail demand by a second or more. What was let through beyond the budget meanwhile, by the
-rates and not by the outcome, is owed: as long as it is, part of the budget repays it.
+A rate is a threshold, R >= T, so what is kept can be counted up exactly; R itself has no part in
+finding it.
 
 Hot: a few passes over the due traces and, once a second, over the tenants; together about 90 ns
 a trace where 5,000 traces of 2,000 tenants are due in a second.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from streamsampler.estimates import faded, smoothed, thresholds, water_filling
+from streamsampler.estimates.summaries import Key, Summary
+from streamsampler.estimates.tables import RateTable
+from streamsampler.policies.budgets import Account
+from streamsampler.policies.tenants import TenantNumbers
 from streamsampler.policies.votes import Floats, Ints32, Ints64, Words
 
 INTERVAL_MS: Final = 1000
@@ -124,7 +128,7 @@ class Demands:
         Returns:
             uint64[m], T, or MODULUS for never.
         """
-        self._grow(plan, int(tenants.max(initial=0)) + 1)
+        self.grow(plan, tenants)
         intervals = np.maximum.accumulate(np.maximum(times // INTERVAL_MS, self.interval))
         decided = np.empty(len(tenants), np.uint64)
         for interval in np.unique(intervals).tolist():
@@ -134,8 +138,14 @@ class Demands:
             self.counts += np.bincount(tenants[now], costs[now], minlength=len(self.counts))
         return decided
 
-    def _grow(self, plan: BudgetPlan, count: int) -> None:
-        known = len(self.means)
+    def grow(self, plan: BudgetPlan, tenants: Ints32) -> None:
+        """Make room for tenants that are new.
+
+        Args:
+            plan: What is shared.
+            tenants: int32[m].
+        """
+        known, count = len(self.means), int(tenants.max(initial=0)) + 1
         if count <= known:
             return
         added = count - known
@@ -174,3 +184,55 @@ class Demands:
         self.rates = np.minimum(self.caps, plan.initial)
         self.rates[known] = np.where(shares >= wanted, caps, shares / means)
         self.rejected = thresholds(self.rates)
+
+
+@dataclass(slots=True)
+class TenantShares:
+    """A budget in one partition: by the control plane's rates, or by the partition's own.
+
+    Attributes:
+        plan: What the partition shares where nobody tells.
+        account: Of the goal that all workers hold together.
+        tenants: Numbers the tenants.
+        demands: What they ask for here.
+    """
+
+    plan: BudgetPlan
+    account: Account
+    tenants: TenantNumbers
+    demands: Demands = field(default_factory=Demands)
+
+    def decide(
+        self, table: RateTable | None, times: Ints64, tenants: Ints32, costs: Ints64
+    ) -> Words:
+        """Tell which threshold each trace has to reach, and count what they ask for.
+
+        Args:
+            table: The control plane's rates; None: there are none yet.
+            times: int64[m], stream time, ms.
+            tenants: int32[m].
+            costs: int64[m], what each trace costs if it is kept.
+
+        Returns:
+            uint64[m], T, or MODULUS for never.
+        """
+        self.demands.grow(self.plan, tenants)
+        caps, size = self.demands.caps, len(self.demands.caps)
+        allowed = caps[tenants] > 0
+        self.account.note(times[allowed], tenants[allowed], costs[allowed], size)
+        if table is None:
+            return self.demands.decide(self.plan, times, tenants, costs)
+        rates = np.minimum(self.account.rates(table, size, self._names), caps)
+        chances = np.zeros(len(tenants))
+        chances[allowed] = self.account.chances(
+            times[allowed], rates[tenants[allowed]], costs[allowed],
+            float(rates[caps > 0].min(initial=1.0)),
+        )  # fmt: skip
+        return thresholds(np.minimum(chances, caps[tenants]))
+
+    def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
+        """Tell what was asked for; `policies.budgets.Asking` says how."""
+        return self.account.tell(self._names(), partition, before, part)
+
+    def _names(self) -> list[Key]:
+        return [(self.tenants.name(number),) for number in range(len(self.demands.caps))]

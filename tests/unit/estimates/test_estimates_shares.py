@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsampler.estimates import water_filling
+from streamsampler.estimates import logarithmic, smoothed, water_filling
 
 amounts = st.one_of(st.just(0.0), st.floats(1e-3, 1e6))
 asking = st.lists(st.tuples(amounts, st.floats(1e-3, 1e3)), max_size=12)
@@ -111,3 +111,46 @@ def test_more_to_share_is_never_less_for_anyone(
     others = np.arange(len(asked)) != who
     assert after[who] >= before[who] * (1 - 1e-9) - 1e-6
     assert (after[others] <= before[others] * (1 + 1e-9) + 1e-6).all()
+
+
+COUNTS = {
+    "one": 1, "two": 1, "three": 2, "four": 5, "five": 8, "six": 15, "seven": 45, "eight": 612,
+    "nine": 2_000, "ten": 10_000,
+}  # fmt: skip
+
+
+def test_the_logarithmic_rates_are_the_known_ones() -> None:
+    names = sorted(COUNTS)
+    counts = np.array([COUNTS[name] for name in names], np.float64)
+    means = np.full(len(names), np.nan)
+    for _ in range(101):
+        means = smoothed(means, counts, 0.2)
+    rates = logarithmic(means, float(means.sum()) / 20)
+    one_in = dict(zip(names, (1 / rates).tolist(), strict=True))
+    assert one_in == {**dict.fromkeys(COUNTS, 1), "eight": 6, "nine": 14, "ten": 47}
+
+
+@pytest.mark.parametrize(
+    ("counts", "budget", "rates"),
+    [
+        ([], 10, []),
+        ([5], 10, [1]),
+        ([100], 10, [1 / 10]),
+        ([100], 9.9, [1 / 11]),
+        ([100, 100], 20, [1 / 10, 1 / 10]),
+        ([1, 1], 1, [1 / 2, 1 / 2]),  # logarithms of 1 say nothing
+        ([100], 0, [0]),
+        ([1, 100], 10, [0, 1 / 10]),  # nothing was left before it
+        ([100, 1], 10.5, [1 / 10, 1 / 2]),
+    ],
+)
+def test_logarithmic_rates(counts: list[float], budget: float, rates: list[float]) -> None:
+    assert logarithmic(np.array(counts, np.float64), budget).tolist() == rates
+
+
+@given(st.lists(st.floats(1e-3, 1e6), max_size=12), budgets)
+def test_logarithmic_rates_keep_no_more_than_the_budget(counts: list[float], budget: float) -> None:
+    asked = np.array(counts, np.float64)
+    rates = logarithmic(asked, budget)
+    assert ((rates >= 0) & (rates <= 1)).all()
+    assert float(asked @ rates) <= budget * (1 + 1e-9) + 1e-9

@@ -18,6 +18,7 @@ from streamsampler.policies.budgets import (
     MOST,
     SMALLEST_RATE,
     TAU_MS,
+    Account,
     Budget,
     KeyNumbers,
     Plan,
@@ -108,7 +109,7 @@ class Fleet:
         groups, self.numbers = named_groups()
         plan = Plan("goal", goal, self.partitions)
         self.budgets = [
-            Budget(plan, KeyNumbers(groups, ("tenant", "service", "name")))
+            Budget(Account(plan), KeyNumbers(groups, ("tenant", "service", "name")))
             for _ in range(self.partitions)
         ]
         self.rng = np.random.default_rng(self.seed)
