@@ -163,6 +163,23 @@ class Bounds(_Section):
     spans_out: Positive = 1_000_000
 
 
+class Health(_Section):
+    """What workers tell the control plane of services, and of pairs of services.
+
+    Attributes:
+        one_in: One decided trace in so many is read for it, and counted so many times; 0: none.
+        oversized_bytes: A span attribute of more bytes, its key included, is too large.
+        attributes: Keys that each span by which a service is called should have, on the span or on
+            its resource.
+    """
+
+    one_in: NotNegative = 64
+    oversized_bytes: Positive = 4_096
+    attributes: Annotated[
+        tuple[str, ...], Field(strict=False, description="a list of attribute keys")
+    ] = ()
+
+
 class Policies(_Section):
     """What to go by where the policies topic gives nothing.
 
@@ -268,6 +285,7 @@ class Settings(BaseSettings):
     limits: Bounds = Bounds()
     policies_file: Path | None = None
     policies: Policies = Policies()
+    health: Health = Health()
     status_interval_ms: Positive = 5_000
     startup_timeout_ms: Positive = 15_000
     stop_timeout_ms: Positive = 20_000

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from streamsampler.estimates.summaries import Summary
 from streamsampler.estimates.tables import Table, ThresholdTable
-from streamsampler.judging import Judge
+from streamsampler.health import Health, HealthQuestions
+from streamsampler.judging import Judge, OutputForm
 from streamsampler.limits import Limits, fold_settings
 from streamsampler.outcome import GroupKnowledge, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition, batch_columns
@@ -37,8 +38,9 @@ class InForce:
     """
 
     def __init__(
-        self, sets: PolicySets, limits: Limits, topic_partitions: int, *, attributes: bool = False
-    ) -> None:
+        self, sets: PolicySets, limits: Limits, topic_partitions: int, *,
+        attributes: bool = False, health: HealthQuestions | None = None,
+    ) -> None:  # fmt: skip
         """Begin with policies.
 
         Args:
@@ -46,12 +48,14 @@ class InForce:
             limits: How large things may get.
             topic_partitions: How many partitions the input topic has.
             attributes: Whether kept spans say in attributes by what they were kept.
+            health: What is asked of services; None: nothing.
 
         Raises:
             PolicyError: The policies cannot be compiled.
         """
         self._limits = limits
         self._attributes = attributes
+        self._health = Health(health) if health else None
         tenants, roots = TenantNumbers(), RootNumbers()
         groups = GroupNumbers(tenants, roots)
         self._ground = Ground(
@@ -92,8 +96,8 @@ class InForce:
             rates={"table": rates.by_table, "own": rates.by_own},
         )
 
-    def demands(self, partition: int, before: int | None, part: int) -> list[Summary]:
-        """Tell what was asked of goals in intervals that are over, each once.
+    def summaries(self, partition: int, before: int | None, part: int) -> list[Summary]:
+        """Tell what was asked of goals, and how services did, in intervals that are over.
 
         Args:
             partition: The input partition.
@@ -101,7 +105,7 @@ class InForce:
             part: The offset at which the partition's owner began.
 
         Returns:
-            One summary for each interval.
+            Summaries of intervals; each is told once.
         """
         told = [
             summary
@@ -109,7 +113,8 @@ class InForce:
             if isinstance(state, Asking)
             for summary in state.tell(partition, before, part)
         ]
-        return joined(told)
+        services = self._health.tell(partition, before, part) if self._health else ()
+        return [*joined(told), *services]
 
     @property
     def default(self) -> PolicySet:
@@ -144,6 +149,8 @@ class InForce:
         """
         self._ground.learned.forget(partition)
         self._ground.percentiles.forget(partition)
+        if self._health:
+            self._health.forget(partition)
 
     def use(self, sets: PolicySets, held: Mapping[int, Partition]) -> bool:
         """Let other policies come into force; `Sampler.use` says how.
@@ -203,9 +210,9 @@ class InForce:
             self._ground.tenants,
             self._ground.groups,
             self._ground.percentiles,
-            self._limits.max_record_bytes,
+            self._health,
+            OutputForm(self._limits.max_record_bytes, self._attributes),
             list(self.counts.values()),
-            attributes=self._attributes,
         )
         self._ask(compiled)
         self._ground.learned.keep_only(compiled.compilation.owners)

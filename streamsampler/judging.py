@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamsampler.deciding import after_head, decided_ms, decisions_on, due_traces, words_on
+from streamsampler.due_spans import DueSpans
 from streamsampler.emission import (
     Stamps,
     attributes_of,
@@ -18,6 +19,7 @@ from streamsampler.emission import (
 )
 from streamsampler.estimates import adjusted_counts
 from streamsampler.estimates.summaries import INTERVAL_MS
+from streamsampler.health import Health
 from streamsampler.outcome import Outcome, PolicyCounts
 from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import TenantNumbers, Verdicts
@@ -76,6 +78,18 @@ class Judged(NamedTuple):
         return Past(self.verdicts[chosen], self.seconds[chosen], self.thresholds[chosen])
 
 
+class OutputForm(NamedTuple):
+    """How what is kept is written.
+
+    Attributes:
+        most_bytes: The largest value of an emission.
+        attributes: Whether kept spans say in attributes by what they were kept.
+    """
+
+    most_bytes: int
+    attributes: bool
+
+
 class Judge:
     """Decides traces by one policy set, and lets what is kept out."""
 
@@ -85,10 +99,9 @@ class Judge:
         tenants: TenantNumbers,
         groups: GroupNumbers,
         percentiles: Percentiles,
-        most_bytes: int,
+        health: Health | None,
+        form: OutputForm,
         counts: Sequence[PolicyCounts],
-        *,
-        attributes: bool,
     ) -> None:
         """Take policies.
 
@@ -97,9 +110,9 @@ class Judge:
             tenants: Numbers the tenants.
             groups: Numbers the groups of traces.
             percentiles: Told what the traces of each group take.
-            most_bytes: The largest value of an emission.
+            health: Told of decided traces; None: nobody asks how services do.
+            form: How what is kept is written.
             counts: What each policy did, in the order of all policies; added to.
-            attributes: Whether kept spans say in attributes by what they were kept.
         """
         self._compiled = compiled
         self._policies = compiled.sets.default
@@ -107,11 +120,11 @@ class Judge:
         self._tenants = tenants
         self._groups = groups
         self._percentiles = percentiles
+        self._health = health
         self._names: list[str | None] = [None]
-        self._most_bytes = most_bytes
+        self._form = form
         self._trees = TreeReader()
         self._counts = counts
-        self._attributes = attributes
 
     def decide(
         self, partition: Partition, rows: Int64s, trigger: str, outcome: Outcome
@@ -144,10 +157,11 @@ class Judge:
         table, now_ms = partition.table, partition.table.now_ms
         traces = table.rows[rows]
         records = records_of(table, rows)
+        spans = DueSpans(partition.shelf, traces, records)
         due = due_traces(
             partition.number, traces, self._groups.of(traces["tenant"], traces["root"]),
             trigger, now_ms,
-            self._trees.due(partition.shelf, traces, records).shapes,
+            self._trees.due(spans).shapes,
         )  # fmt: skip
         self.settle(partition, int(due.decided_ms[0]) // INTERVAL_MS)
         verdicts, deciders = self._compiled.decide(due)
@@ -158,7 +172,7 @@ class Judge:
         outcome.emissions.extend(
             kept_traces(
                 partition.shelf, partition.number, traces[kept],
-                records[np.repeat(kept, traces["spans"])], self._most_bytes,
+                records[np.repeat(kept, traces["spans"])], self._form.most_bytes,
                 self._stamps(verdicts, kept),
             )
         )  # fmt: skip
@@ -170,6 +184,8 @@ class Judge:
         )  # fmt: skip
         partition.count_verdicts(traces, verdicts)
         partition.sums.add(due, traces, verdicts)
+        if self._health:
+            self._health.add(partition.number, traces, spans, due.decided_ms)
         seconds = decided_ms(traces, trigger, now_ms) // 1000
         partition.forget_decided(now_ms - self._policies.decision_ttl_ms)
         partition.decided.decide(
@@ -209,14 +225,14 @@ class Judge:
             )
 
     def _late_stamps(self, thresholds: UInt64s) -> Stamps:
-        if not self._attributes:
+        if not self._form.attributes:
             return Stamps(thresholds)
         counts = adjusted_counts(thresholds).tolist()
         return Stamps(thresholds, [attributes_of(None, count) for count in counts])
 
     def _stamps(self, verdicts: Verdicts, kept: Booleans) -> Stamps:
         thresholds = verdicts.threshold[kept]
-        if not self._attributes:
+        if not self._form.attributes:
             return Stamps(thresholds)
         names = map(self._words.names.__getitem__, verdicts.policy[kept].tolist())
         counts = verdicts.adjusted[kept].tolist()

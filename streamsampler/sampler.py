@@ -18,6 +18,7 @@ import numpy as np
 
 from streamsampler.estimates.summaries import INTERVAL_MS, Summary
 from streamsampler.estimates.tables import Table
+from streamsampler.health import HealthQuestions
 from streamsampler.in_force import InForce
 from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
 from streamsampler.judging import Past
@@ -73,6 +74,7 @@ class Sampler:
         topic_partitions: int = 1,
         *,
         sampling_attributes: bool = False,
+        health: HealthQuestions | None = None,
     ) -> None:
         """Begin without partitions.
 
@@ -84,6 +86,7 @@ class Sampler:
                 an equal share of what the policies allow the group.
             sampling_attributes: Whether kept spans say in attributes by which policy they were
                 kept and how many they stand for.
+            health: What is asked of services, for `summaries`; None: nothing.
 
         Raises:
             PolicyError: The policies cannot be compiled.
@@ -91,8 +94,9 @@ class Sampler:
         self._store = store
         self._limits = limits or Limits()
         self._in_force = InForce(
-            sets_of(policies), self._limits, topic_partitions, attributes=sampling_attributes
-        )
+            sets_of(policies), self._limits, topic_partitions,
+            attributes=sampling_attributes, health=health,
+        )  # fmt: skip
         self._partitions: dict[int, Partition] = {}
 
     @property
@@ -386,7 +390,7 @@ class Sampler:
         self._in_force.judge.settle(held, now)
         return [
             *held.sums.tell(),
-            *self._in_force.demands(partition, now, held.sums.part),
+            *self._in_force.summaries(partition, now, held.sums.part),
         ]
 
     def checkpoint(self, partition: int) -> Checkpoint:

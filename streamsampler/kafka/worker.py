@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from streamsampler import __version__
 from streamsampler.config import ConfigError, Settings
+from streamsampler.health import HealthQuestions
 from streamsampler.kafka.clients import (
     make_admin,
     make_group_consumer,
@@ -178,13 +179,14 @@ class Session:
             _compile(policies.default)
             outbox = opened.enter_context(_open_outbox(settings, self.stop))
             store = opened.enter_context(_open_store(settings, admin))
+            shards = existing.get(settings.topics.sketches, 0)
             sampler = Sampler(
                 policies, store, _limits(settings), existing[settings.topics.input],
                 sampling_attributes=settings.output.sampling_attributes,
+                health=_health(settings) if shards else None,
             )  # fmt: skip
             consumer = make_group_consumer(settings)
             tables = opened.enter_context(_open_tables(settings, existing))
-            shards = existing.get(settings.topics.sketches, 0)
             links = Links(consumer, admin, outbox, topic, tables, shards, store, self.translate)
             Worker(settings, sampler, links, self.clock, self.watch, self.vitals).run(self.stop)
 
@@ -193,6 +195,14 @@ class Session:
 
     def _waits(self, reason: str) -> None:
         self.vitals.waits(reason, self.clock.monotonic_ms())
+
+
+def _health(settings: Settings) -> HealthQuestions | None:
+    asked = settings.health
+    if not asked.one_in:
+        return None
+    keys = tuple(key.encode() for key in asked.attributes)
+    return HealthQuestions(asked.one_in, asked.oversized_bytes, keys)
 
 
 def _log_start(settings: Settings) -> None:

@@ -34,6 +34,9 @@ ATTRIBUTE: Final = np.dtype(
     align=True,
 )
 
+# Notes on a span.
+LINKED, OVERSIZED = 1, 2
+
 SPAN: Final = np.dtype(
     [
         ("trace_hi", np.uint64),  # first eight bytes of the trace id, big-endian
@@ -55,6 +58,7 @@ SPAN: Final = np.dtype(
         ("resource", np.int32),  # row in the resources' attributes
         ("scope", np.int32),  # row of the scopes; -1 where they are passed over
         ("size", np.int32),  # bytes of the span with its share of the record around it
+        ("notes", np.uint8),  # LINKED, OVERSIZED
     ],
     align=True,
 )

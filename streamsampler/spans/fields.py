@@ -27,8 +27,10 @@ from streamsampler.spans.wire import LINK_ID, OK, PARENT_ID, SPAN_ID, TRACE_ID, 
     VALUE_SIZE,
     _LINK_TRACE_SIZE,
     _LINK_SPAN_SIZE,
-) = range(10)
-SCRATCH: Final = 10
+    OVERSIZE,
+) = range(11)
+"""The last is no scratch: an attribute of more bytes, its key included, is noted."""
+SCRATCH: Final = 11
 
 
 @inlined
@@ -51,6 +53,7 @@ def open_span(spans: Rows, row: Word, resource: Word, scope: Word, scratch: Int6
     spans[row]["kind"] = 0
     spans[row]["status"] = 0
     spans[row]["flags"] = 0
+    spans[row]["notes"] = 0
     spans[row]["resource"] = resource
     spans[row]["scope"] = scope
     spans[row]["name_at"] = 0

@@ -24,7 +24,7 @@ from streamsampler.spans.columns import (
     Int64s,
     Rows,
 )
-from streamsampler.spans.fields import SCRATCH
+from streamsampler.spans.fields import OVERSIZE, SCRATCH
 from streamsampler.spans.grammar import trace_grammar
 from streamsampler.spans.walk import EVENTS, RESOURCES, SCOPES, SPANS, TABLES, scan_records
 from streamsampler.spans.wanted import key_table_of
@@ -32,6 +32,8 @@ from streamsampler.spans.wire import FAULTS, MAX_DEPTH
 
 __all__ = ["FAULTS", "Scan", "Scanner"]
 
+NO_SIZE: Final = 1 << 31
+"""Nothing is as large."""
 _ROOM: Final = 1024  # rows to begin with
 _TABLE_OF: Final = (SPANS, SPANS, RESOURCES, SCOPES, SCOPES, EVENTS, EVENTS)
 
@@ -69,14 +71,16 @@ class Scanner:
     """
 
     def __init__(
-        self, keys: tuple[bytes, ...] = (), *, scopes: bool = False, events: bool = False
-    ) -> None:
+        self, keys: tuple[bytes, ...] = (), *, scopes: bool = False, events: bool = False,
+        oversize: int = NO_SIZE,
+    ) -> None:  # fmt: skip
         """Prepare for what a policy set reads.
 
         Args:
             keys: Attribute keys, each once; their order numbers the columns of the attributes.
             scopes: Whether the instrumentation scopes are wanted.
             events: Whether the spans' events are wanted.
+            oversize: A span with an attribute of more bytes, its key included, is noted.
         """
         self._grammar = trace_grammar(scopes=scopes, events=events)
         self._keys = np.frombuffer(b"".join(keys), np.uint8)
@@ -84,6 +88,7 @@ class Scanner:
         self._key_table = key_table_of(keys)
         self._stack = np.zeros(2 * MAX_DEPTH, np.int64)
         self._scratch = np.zeros(SCRATCH + MAX_DEPTH, np.int64)
+        self._scratch[OVERSIZE] = oversize
         scope_room, event_room = _ROOM * scopes, _ROOM * events
         self._columns = [
             np.empty(_ROOM, SPAN),

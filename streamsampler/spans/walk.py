@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 
 from streamsampler.spans import grammar as g
-from streamsampler.spans.columns import Bytes, Int16s, Int64s, Rows, Word
+from streamsampler.spans.columns import LINKED, OVERSIZED, Bytes, Int16s, Int64s, Rows, Word
 from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.spans.fields import (
+    OVERSIZE,
     SCRATCH,
     close_link,
     close_span,
@@ -124,8 +125,11 @@ def _scan_record(  # noqa: PLR0915, C901, PLR0911, PLR0912 - the walk itself
                 filled[SPANS] = row + 1
             elif g.ATTRIBUTES <= context < g.VALUES:
                 open_attribute(scratch)
+                if context == g.SPAN_ATTRIBUTE and size > scratch[OVERSIZE]:
+                    spans[row]["notes"] |= OVERSIZED
             elif context == g.LINK:
                 open_link(scratch)
+                spans[row]["notes"] |= LINKED
             elif context == g.RESOURCE_SPANS:
                 # A row that no span refers to serves again: else a message of two bytes, empty,
                 # would take as much room as a span.

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsampler import trees
+from streamsampler import due_spans, trees
+from streamsampler.due_spans import DueSpans
 from streamsampler.spans.columns import Int64s, Rows
 from streamsampler.store import BlockStore, Shelf
 from streamsampler.store.found import Found
@@ -114,7 +115,7 @@ class Buffered:
         return [[span for span, _ in self.accepted[at]] for at in range(len(self.accepted))]
 
     def trees(self) -> DueTrees:
-        return TreeReader().due(self.shelf, *self.due())
+        return TreeReader().due(DueSpans(self.shelf, *self.due()))
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +187,7 @@ def test_spans_that_came_too_late_for_their_trace_are_not_in_its_tree(store: Blo
 
 
 def test_many_traces_are_read_in_parts(store: BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "_MOST_SPANS", 2)
+    monkeypatch.setattr(due_spans, "MOST_SPANS", 2)
     buffered = begun(store)
     for trace in range(4):
         buffered.append([(trace, ROOT)])
