@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo "$$python" && break; done)
-TESTS := tests/unit tests/integration tests/conformance tests/fleet tests/chaos
+TESTS := tests/unit tests/charts tests/integration tests/conformance tests/fleet tests/chaos
 # For `make chaos`: SEED repeats a run, MINUTES is how long each fault that is drawn goes on.
 SEED ?=
 MINUTES ?= 5

@@ -94,6 +94,7 @@ class InForce:
                 "unknown": percentiles.unknown,
             },
             rates={"table": rates.by_table, "own": rates.by_own},
+            regressed=percentiles.regressed,
         )
 
     def summaries(self, partition: int, before: int | None, part: int) -> list[Summary]:

@@ -217,12 +217,14 @@ class GroupKnowledge(NamedTuple):
         thresholds: Traces held against a percentile, by where it came from: "table", "own" (the
             partition's sketches), "unknown" (`fallback_ms` counted).
         rates: Traces that went by the rate of a goal, by where it came from: "table", "own".
+        regressed: How many groups have become slower, as the control plane tells.
     """
 
     thresholds_ms: int | None
     rates_ms: int | None
     thresholds: dict[str, int]
     rates: dict[str, int]
+    regressed: int
 
 
 @dataclass(slots=True)
@@ -244,6 +246,7 @@ class Counts:
         traces_sampled: Traces decided so.
         traces_not_sampled: Traces decided so.
         traces_dropped: Traces decided so.
+        traces_early: Of all decided traces, those whose verdict a limit brought on.
         traces_buffered: Undecided traces.
         records_keyless: Records without a key.
         records_key_mismatch: Records whose key is not their payload's trace id.
@@ -269,6 +272,7 @@ class Counts:
     traces_sampled: int = 0
     traces_not_sampled: int = 0
     traces_dropped: int = 0
+    traces_early: int = 0
     traces_buffered: int = 0
     records_keyless: int = 0
     records_key_mismatch: int = 0

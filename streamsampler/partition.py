@@ -27,7 +27,7 @@ from streamsampler.traces.fold import (
     fold_records,
 )
 from streamsampler.traces.spans_out import SpansOut
-from streamsampler.traces.table import NEXT_RECORD, TraceTable, reserve
+from streamsampler.traces.table import LIMIT, NEXT_RECORD, TraceTable, reserve
 
 _ERROR_STATUS = 2
 
@@ -292,6 +292,7 @@ class Partition:
         counts.traces_not_sampled += int(traces_by[NOT_SAMPLED])
         counts.traces_sampled += int(traces_by[SAMPLED])
         counts.traces_dropped += int(traces_by[DROPPED])
+        counts.traces_early += int(np.count_nonzero(traces["flags"] & LIMIT))
         counts.not_sampled += int(spans_by[NOT_SAMPLED])
         counts.kept += int(spans_by[SAMPLED])
         counts.dropped += int(spans_by[DROPPED])

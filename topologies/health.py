@@ -1,7 +1,7 @@
 """How the traced system is, from all traces and not only from those that are kept.
 
 Published under ``health/<shard>`` as msgpack ``[1, "health", version, figures]``, and shown as JSON
-under ``/health/``: the shards that this instance owns.
+under ``/health/``, and for Prometheus under ``/metrics``: the shards that this instance owns.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +16,7 @@ from streamsampler.estimates.summaries import INTERVAL_MS, GroupSummary, Service
 from topologies.app import App, app_from_environment
 from topologies.durations import Durations
 from topologies.entries import Entry
+from topologies.prometheus import exposition
 from topologies.publishing import assemble, intervals
 from topologies.red import Figures, group_figures, pair_figures, service_figures, services_of
 from topologies.shards import Shards
@@ -108,6 +109,12 @@ def make_app(settings: Settings) -> App:
         if part not in PARTS:
             return view.json({"error": f"expected one of {', '.join(PARTS)}"}, status=NOT_FOUND)
         return view.json(_figures(shards, (part,)))
+
+    @running.app.page("/metrics")
+    async def tell_prometheus(view: View, _request: Request) -> Response:
+        figures = _figures(shards, ("groups", "services"))
+        text = exposition(figures["groups"], figures["services"])
+        return view.text(text.decode(), content_type="text/plain")
 
     return running.app
 

@@ -130,6 +130,12 @@ TOTALS: Final = (
         "Late spans of traces that were not kept whose status is ERROR.",
         lambda t: t.counts.late_errors,
     ),
+    Total(
+        "traces_early",
+        "Traces whose verdict a limit brought on, of the trace or of the buffer, before they were "
+        "complete or timed out.",
+        lambda t: t.counts.traces_early,
+    ),
     Total("records", "Records read.", lambda t: t.counts.records),
     Total("records_keyless", "Records without a key.", lambda t: t.counts.records_keyless),
     Total(

@@ -183,6 +183,11 @@ def _of_the_group(knowledge: GroupKnowledge) -> Iterator[Metric]:
         if stream_ms is not None:
             times.add_metric([table], stream_ms / 1_000)
     yield times
+    yield GaugeMetricFamily(
+        f"{PREFIX}regressed_groups",
+        "Groups of traces that have become slower than they were, as the control plane tells.",
+        knowledge.regressed,
+    )
     asked = CounterMetricFamily(
         f"{PREFIX}table_lookups",
         "Traces that went by a percentile or a rate, by where it came from: the control plane's "

@@ -75,6 +75,7 @@ class Percentiles:
         by_table: How many traces were held against the control plane's table.
         by_own: How many against a partition's own sketches, as the table had no answer.
         unknown: How many had nothing to be held against.
+        regressed: How many groups have become slower, as the control plane tells.
     """
 
     def __init__(self, groups: GroupNumbers) -> None:
@@ -87,7 +88,7 @@ class Percentiles:
         self._tables: dict[bytes, ThresholdTable] = {}
         self._known: dict[Group, GroupThresholds] = {}
         self._own: dict[int, _Own] = {}
-        self.by_table = self.by_own = self.unknown = 0
+        self.by_table = self.by_own = self.unknown = self.regressed = 0
 
     def learn(self, shard: bytes, table: ThresholdTable) -> None:
         """Take a table of the control plane up, instead of the one it follows.
@@ -100,6 +101,7 @@ class Percentiles:
         self._known = {
             group: known for one in self._tables.values() for group, known in one.groups.items()
         }
+        self.regressed = sum(known.regressed for known in self._known.values())
 
     @property
     def newest_ms(self) -> int | None:

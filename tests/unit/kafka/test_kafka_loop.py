@@ -120,7 +120,7 @@ class Engine:
         return tuple(self.held)
 
     def knowledge(self) -> GroupKnowledge:
-        return GroupKnowledge(None, None, {}, {})
+        return GroupKnowledge(None, None, {}, {}, 0)
 
     def assign(self, partition: int, resume: Checkpoint, decided: list[PastDecision]) -> int:
         self.journal.append(("assign", partition, resume.low_watermark, len(decided)))

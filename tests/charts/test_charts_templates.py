@@ -1,0 +1,219 @@
+"""What the chart makes of values: valid resources, whose settings a worker takes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from streamsampler import __version__
+from streamsampler.config import Settings, Topics, load_settings
+from streamsampler.kafka.topics import plan_topics
+from tests.charts.helm import CHART, KUBERNETES, HelmError, Render
+
+FILES = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
+CUSTOM = {
+    "keda.sh/v1alpha1": {"ScaledObject"},
+    "monitoring.coreos.com/v1": {"PodMonitor", "PrometheusRule", "ServiceMonitor"},
+    "kafka.strimzi.io/v1beta2": {"KafkaTopic", "KafkaUser"},
+}
+GIB = 1 << 30
+
+
+def of_kind(resources: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [one for one in resources if one["kind"] == kind]
+
+
+def only(resources: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (found,) = of_kind(resources, kind)
+    return found
+
+
+def worker(resources: list[dict[str, Any]]) -> dict[str, Any]:
+    (container,) = only(resources, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    assert isinstance(container, dict)
+    return container
+
+
+def settings_of(resources: list[dict[str, Any]], tmp_path: Path) -> Settings:
+    """The settings as a worker reads them."""
+    (text,) = {one["data"]["config.yaml"] for one in of_kind(resources, "ConfigMap")
+               if "config.yaml" in one["data"]}  # fmt: skip
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    return load_settings(file)
+
+
+def test_there_are_the_six_files() -> None:
+    assert FILES == ["emptydir", "everything", "keda", "minimal", "production", "tls-sasl"]
+
+
+@pytest.mark.parametrize("values", FILES)
+def test_helm_finds_nothing_wrong(helm: Callable[..., str], values: str) -> None:
+    assert "0 chart(s) failed" in helm(
+        "lint", CHART, "--strict", "--values", CHART / "ci" / f"{values}.yaml"
+    )
+
+
+@pytest.mark.parametrize("values", FILES)
+def test_resources_follow_the_schemas_of_kubernetes(render: Render, values: str) -> None:
+    resources = render(values)
+    names = [(one["kind"], one["metadata"]["name"]) for one in resources]
+    assert len(set(names)) == len(names)
+    for resource in resources:
+        if resource["apiVersion"] in CUSTOM:
+            assert resource["kind"] in CUSTOM[resource["apiVersion"]]
+            assert resource["spec"]
+        else:
+            kubernetes_validate.validate(resource, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("values", FILES)
+def test_a_worker_takes_the_settings(render: Render, values: str, tmp_path: Path) -> None:
+    settings = settings_of(render(values), tmp_path)
+    assert settings.http.address == "0.0.0.0:9478"
+    assert settings.bootstrap.startswith("kafka")
+
+
+@pytest.mark.parametrize("values", FILES)
+def test_no_container_may_do_more_than_it_must(render: Render, values: str) -> None:
+    for resource in render(values):
+        template = resource.get("spec", {}).get("template", {})
+        pod = template.get("spec") or (resource["spec"] if resource["kind"] == "Pod" else None)
+        if pod is None:
+            continue
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        for container in pod["containers"]:
+            allowed = container["securityContext"]
+            assert allowed["readOnlyRootFilesystem"] is True
+            assert allowed["allowPrivilegeEscalation"] is False
+            assert allowed["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("replicaCuont=3", "replicaCuont"),
+        ("kafka.tls.enable=true", "enable"),
+        ("topics.create=maybe", "create"),
+        ("persistence.size=20Gib", "size"),
+        ("kafka.bootstrapServers=", "kafka.bootstrapServers is not set"),
+        ("topics.create=strimzi", "topics.strimzi.cluster is not set"),
+    ],
+)
+def test_a_slip_in_the_values_is_refused(render: Render, setting: str, words: str) -> None:
+    with pytest.raises(HelmError, match=words):
+        render("minimal", setting)
+
+
+def test_two_ways_to_scale_are_refused(render: Render) -> None:
+    with pytest.raises(HelmError, match="choose one"):
+        render("keda", "autoscaling.enabled=true")
+
+
+def test_budgets_follow_from_memory_and_volume(render: Render, tmp_path: Path) -> None:
+    settings = settings_of(
+        render("minimal", "resources.limits.memory=8Gi", "persistence.size=40Gi"), tmp_path
+    )
+    assert settings.store.write_buffer_bytes == GIB
+    assert settings.store.block_cache_bytes == GIB // 2
+    assert settings.limits.buffered_spans == 8 * GIB // 200
+    assert settings.limits.buffered_bytes == 20 * GIB
+
+
+def test_what_is_configured_wins_over_what_follows(render: Render, tmp_path: Path) -> None:
+    settings = settings_of(render("minimal", "config.limits.buffered_spans=1000"), tmp_path)
+    assert settings.limits.buffered_spans == 1_000
+
+
+def test_workers_are_static_members_that_stop_in_time(render: Render, tmp_path: Path) -> None:
+    resources = render("minimal")
+    spec = only(resources, "StatefulSet")["spec"]
+    env = {one["name"]: one for one in worker(resources)["env"]}
+    assert spec["podManagementPolicy"] == "Parallel"
+    assert env["STREAMSAMPLER_INSTANCE_ID"]["valueFrom"]["fieldRef"] == {
+        "fieldPath": "metadata.name"
+    }
+    grace_ms = 1_000 * spec["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert grace_ms > settings_of(resources, tmp_path).stop_timeout_ms
+
+
+def test_a_recovery_is_neither_killed_nor_called_ready(render: Render) -> None:
+    container = worker(render("minimal"))
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert container["startupProbe"]["httpGet"]["path"] == "/livez"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_secrets_stay_in_their_secret(render: Render, tmp_path: Path) -> None:
+    resources = render("tls-sasl")
+    env = {one["name"]: one.get("valueFrom") for one in worker(resources)["env"]}
+    assert env["STREAMSAMPLER_KAFKA__SASL_PASSWORD"] == {
+        "secretKeyRef": {"name": "kafka-user", "key": "password"}
+    }
+    kafka = settings_of(resources, tmp_path).kafka
+    assert kafka["security.protocol"] == "SASL_SSL"
+    assert kafka["ssl.ca.location"] == "/etc/streamsampler/tls/ca.crt"
+    assert kafka["ssl.key.location"] == "/etc/streamsampler/tls/tls.key"
+    assert "sasl.password" not in kafka
+
+
+def test_it_scales_by_the_workers_own_lag(render: Render) -> None:
+    resources = render("keda")
+    (trigger,) = only(resources, "ScaledObject")["spec"]["triggers"]
+    assert "streamsampler_lag_records" in trigger["metadata"]["query"]
+    assert "replicas" not in only(resources, "StatefulSet")["spec"]
+    assert only(render("emptydir"), "HorizontalPodAutoscaler")
+
+
+def test_without_a_volume_there_is_an_empty_folder(render: Render) -> None:
+    spec = only(render("emptydir"), "StatefulSet")["spec"]
+    assert "volumeClaimTemplates" not in spec
+    (spans,) = [one for one in spec["template"]["spec"]["volumes"] if one["name"] == "spans"]
+    assert spans["emptyDir"] == {"sizeLimit": "10Gi"}
+
+
+def test_hooks_make_topics_and_apply_policies(render: Render) -> None:
+    jobs = {
+        one["metadata"]["name"]: one["spec"]["template"]["spec"]["containers"][0]["args"]
+        for one in of_kind(render("production"), "Job")
+    }
+    assert jobs["here-streamsampler-topics"][:2] == ["topics", "create"]
+    assert jobs["here-streamsampler-policies"][:2] == ["policy", "apply"]
+    assert not of_kind(render("tls-sasl"), "Job")
+
+
+def test_strimzi_makes_the_topics_that_the_command_makes(render: Render) -> None:
+    resources = render("everything")
+    made = {one["spec"]["topicName"]: one["spec"] for one in of_kind(resources, "KafkaTopic")}
+    plans = plan_topics(Topics(input="spans"), 48)
+    assert made.keys() == {plan.name for plan in plans}
+    for plan in plans:
+        assert made[plan.name]["partitions"] == plan.partitions
+        assert made[plan.name]["config"] == plan.config
+    acls = only(resources, "KafkaUser")["spec"]["authorization"]["acls"]
+    rights = {one["resource"].get("name"): one["operations"] for one in acls}
+    assert rights["spans"] == ["Describe", "Read"]
+    assert "Write" in rights["otlp_spans_sampled"]
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == __version__
+
+
+def _described(schema: dict[str, Any]) -> set[str]:
+    return set(schema["properties"])
+
+
+def test_every_value_has_a_schema_and_a_line_in_the_readme() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert values.keys() == _described(schema) - {"global"}
+    readme = (CHART / "README.md").read_text()
+    assert [name for name in values if f"`{name}" not in readme] == []
