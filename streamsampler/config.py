@@ -8,7 +8,7 @@ Under `kafka` a single one stands for a dot: ``STREAMSAMPLER_KAFKA__SASL_PASSWOR
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -25,7 +25,13 @@ from pydantic_settings import (
 
 from streamsampler.policies.document import Document, read_document
 from streamsampler.policies.errors import PolicyError
-from streamsampler.policies.sentences import explain, fields_at, no_such_key, path_text
+from streamsampler.policies.sentences import (
+    did_you_mean,
+    explain,
+    fields_at,
+    no_such_key,
+    path_text,
+)
 
 PREFIX: Final = "STREAMSAMPLER_"
 
@@ -330,20 +336,49 @@ def load_settings(file: Path | None, flags: Sequence[str] = ()) -> Settings:
     Raises:
         ConfigError: Something in them cannot be used; says what, where and what was expected.
     """
+    return trace_settings(file, flags).settings
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """Settings, and where each came from.
+
+    Attributes:
+        settings: The settings.
+        origin: Of a setting, by its path: a file's line, a variable, ``--set`` or ``default``.
+    """
+
+    settings: Settings
+    origin: Callable[[tuple[str, ...]], str]
+
+
+def trace_settings(file: Path | None, flags: Sequence[str] = ()) -> Traced:
+    """Join file, environment and flags into settings, and tell where each came from.
+
+    Args:
+        file: A YAML file; None for none.
+        flags: As for `load_settings`.
+
+    Returns:
+        The settings and their origins.
+
+    Raises:
+        ConfigError: Something in them cannot be used; says what, where and what was expected.
+    """
     document = _read_file(file) if file is not None else Document("settings", {})
     content = {} if document.value is None else document.value
     if not isinstance(content, dict):
         raise ConfigError(f"{document.source}: expected settings as `name: value`.")
     sources = _Sources(document, _read_environment(), _read_flags(flags))
     merged = _merged(_merged(content, sources.environment), sources.flags)
-    problems = _kafka_problems(merged.setdefault("kafka", {}), sources)
+    problems = [*_slips(os.environ), *_kafka_problems(merged.setdefault("kafka", {}), sources)]
     try:
         settings = Settings(**merged)
     except ValidationError as error:
         problems += [_sentence(problem, sources) for problem in error.errors()]
     if problems:
         raise ConfigError("\n".join(problems))
-    return settings
+    return Traced(settings, sources.origin)
 
 
 def _read_file(file: Path) -> Document:
@@ -409,12 +444,34 @@ class _Sources:
     environment: Mapping[str, Any]
     flags: Mapping[str, Any]
 
+    def origin(self, path: tuple[str, ...]) -> str:
+        given = (self.flags, self.environment, self.document.value)
+        return self.place(path) if any(_holds(one, path) for one in given) else "default"
+
     def place(self, path: tuple[str, ...]) -> str:
         if _holds(self.flags, path):
             return "--set"
         if _holds(self.environment, path):
             return PREFIX + "__".join(part.replace(".", "_").upper() for part in path)
         return self.document.cite(self.document.at(path, key=True))
+
+
+def _slips(environment: Iterable[str]) -> list[str]:
+    """Variables that look like a setting and are none.
+
+    Others that begin alike are let be: Kubernetes makes some for each service, as
+    ``STREAMSAMPLER_SERVICE_HOST``.
+    """
+    fields = [name.upper() for name in Settings.model_fields]
+    problems = []
+    for name in sorted(environment):
+        if not name.startswith(PREFIX):
+            continue
+        field = name.removeprefix(PREFIX).split("__")[0]
+        question = "" if field in fields else did_you_mean(field, fields)
+        if question:
+            problems.append(f"{name}: {field} is no setting; {question}")
+    return problems
 
 
 def _holds(values: object, path: tuple[str, ...]) -> bool:

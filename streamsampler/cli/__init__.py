@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "generate": Listing(
         "streamsampler.cli.generate", "generate", "Write realistic traffic to a topic or a file."
     ),
+    "config": Listing("streamsampler.cli.config", "config", "Show the settings in effect."),
     "topics": Listing("streamsampler.cli.topics", "topics", "Create the topics the sampler needs."),
     "policy": Listing("streamsampler.cli.policy", "policy", "Check policy sets and publish them."),
     "topology": Listing(
