@@ -68,6 +68,8 @@ bench: install ## the numbers of benchmarks/README.md, measured here
 lock: ## choose the versions anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --group dev \
 		pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url -c requirements.lock \
+		pyproject.toml -o requirements-image.lock
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \

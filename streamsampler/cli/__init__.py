@@ -48,6 +48,9 @@ COMMANDS: Final = {
         "streamsampler.cli.generate", "generate", "Write realistic traffic to a topic or a file."
     ),
     "config": Listing("streamsampler.cli.config", "config", "Show the settings in effect."),
+    "warm-up": Listing(
+        "streamsampler.cli.warm_up", "warm_up", "Compile the kernels, for an image or a start."
+    ),
     "topics": Listing("streamsampler.cli.topics", "topics", "Create the topics the sampler needs."),
     "policy": Listing("streamsampler.cli.policy", "policy", "Check policy sets and publish them."),
     "topology": Listing(
