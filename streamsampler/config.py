@@ -231,6 +231,53 @@ class Topology(_Section):
     table_partitions: Positive | None = None
 
 
+class ForwardTls(_Section):
+    """How `streamsampler forward` trusts an endpoint, and is trusted.
+
+    Attributes:
+        ca_file: Whom to trust, PEM; None: the system's.
+        cert_file: For mutual TLS, PEM.
+        key_file: Its key.
+        insecure: gRPC without TLS; ``http://`` before the endpoint says the same.
+    """
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure: bool = False
+
+
+class Forward(_Section):
+    """What `streamsampler forward` goes by.
+
+    Attributes:
+        endpoint: Where kept traces go; over HTTP a URL, to which /v1/traces is added where it is
+            missing; over gRPC host and port. Empty: nowhere.
+        protocol: Of OTLP.
+        headers: Of each request, such as an API key.
+        compression: Of each request.
+        tls: For both protocols.
+        timeout_ms: How long the endpoint may take to answer.
+        batch_records: The most records taken from Kafka at once.
+        max_request_bytes: Before compression; a record that is larger goes alone.
+        retry_ms: What the first wait is drawn up to, where the endpoint cannot take a request now.
+        most_retry_ms: What no wait is drawn beyond.
+        group_id: The consumer group; None: that of the workers, with -forward.
+    """
+
+    endpoint: str = ""
+    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
+    headers: dict[str, str] = Field(default_factory=dict)
+    compression: Literal["gzip", "none"] = "gzip"
+    tls: ForwardTls = ForwardTls()
+    timeout_ms: Positive = 10_000
+    batch_records: Positive = 1_000
+    max_request_bytes: Positive = 4_000_000
+    retry_ms: Positive = 1_000
+    most_retry_ms: Positive = 30_000
+    group_id: str | None = None
+
+
 class Log(_Section):
     """What is logged and how."""
 
@@ -297,6 +344,7 @@ class Settings(BaseSettings):
     stop_timeout_ms: Positive = 20_000
     http: Http = Http()
     topology: Topology = Topology()
+    forward: Forward = Forward()
     log: Log = Log()
 
     @property

@@ -41,6 +41,9 @@ COMMANDS: Final = {
         "streamsampler.cli.demo", "demo", "Show the whole thing on an embedded broker."
     ),
     "run": Listing("streamsampler.cli.run", "run", "Run a worker of a Kafka consumer group."),
+    "forward": Listing(
+        "streamsampler.cli.forward", "forward", "Send kept traces to an OTLP endpoint."
+    ),
     "replay": Listing(
         "streamsampler.cli.replay", "replay", "Sample the traces of files, without Kafka."
     ),

@@ -70,7 +70,8 @@ def leaves(model: BaseModel, above: tuple[str, ...] = ()) -> Iterator[tuple[tupl
             yield from leaves(value, path)
         elif isinstance(value, Mapping):
             for key in sorted(value):
-                yield (*path, key), MASK if SECRET.search(key) else value[key]
+                hidden = path[-1] == "headers" or SECRET.search(key)
+                yield (*path, key), MASK if hidden else value[key]
         else:
             yield path, _plain(value)
 
@@ -94,8 +95,9 @@ def written(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     section: tuple[str, ...] = ()
     for path, value, origin in rows:
         above = path[:-1]
-        if above and above != section:
-            yield f"{above[-1]}:", ""
+        for depth, name in enumerate(above):
+            if section[: depth + 1] != above[: depth + 1]:
+                yield f"{'  ' * depth}{name}:", ""
         section = above
         scalar = yaml.safe_dump(value, default_flow_style=True, width=1_000).split("\n")[0]
         yield f"{'  ' * len(above)}{path[-1]}: {scalar}", origin

@@ -2,18 +2,17 @@
 
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import click
 
 from streamsampler.cli import FAILED, REFUSED, exit_code
+from streamsampler.cli.stopping import stop_on_signals
 from streamsampler.config import ConfigError, Settings, load_settings
 from streamsampler.kafka.logs import configure_logging
 from streamsampler.kafka.worker import run_worker
@@ -64,23 +63,12 @@ def run(
     settings = load_settings(config, flags)
     if policies is not None:
         settings = settings.model_copy(update={"policies_file": policies})
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     if workers == 1:
         configure_logging(settings.log)
         run_worker(_own(settings, 0, workers), stop)
     else:
         context.exit(_supervise(settings, workers, stop))
-
-
-def _stop_on_signals() -> Callable[[], bool]:
-    asked: list[int] = []
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
-    return lambda: bool(asked)
 
 
 def _own(settings: Settings, index: int, workers: int) -> Settings:
@@ -127,7 +115,7 @@ def _supervise(settings: Settings, workers: int, stop: Callable[[], bool]) -> in
 
 def _work(settings: Settings, supervisor: int) -> None:
     """The life of a worker process."""
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     configure_logging(settings.log)
     try:
         # A supervisor that was killed forwards nothing; its workers must not outlive it.

@@ -200,6 +200,24 @@ def make_group_consumer(settings: Settings) -> Consumer:
     return _made(Consumer, group_properties(settings))
 
 
+def make_forwarder(settings: Settings) -> Consumer:
+    """Make the consumer of what is kept: a member of a group of its own.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The consumer, which the caller closes. It reads committed records only, from the beginning
+        where its group has no offset.
+
+    Raises:
+        ConfigError: librdkafka refuses a property.
+    """
+    group = settings.forward.group_id or f"{settings.group_id}-forward"
+    properties = group_properties(settings.model_copy(update={"group_id": group}))
+    return _made(Consumer, {**properties, "auto.offset.reset": "earliest"})
+
+
 def make_reader(settings: Settings) -> Consumer:
     """Make a consumer that joins no group.
 
