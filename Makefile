@@ -15,7 +15,7 @@ TESTS := tests/unit tests/charts tests/integration tests/conformance tests/fleet
 SEED ?=
 MINUTES ?= 5
 
-.PHONY: help install demo test chaos check lint types layers bench lock clean
+.PHONY: help install demo test chaos check lint types layers bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -64,6 +64,9 @@ layers: install ## which package may import which
 
 bench: install ## the numbers of benchmarks/README.md, measured here
 	$(BIN)/python -m benchmarks
+
+docs: install ## docs/metrics.md, made from the code
+	$(BIN)/python -m tests.metrics_page
 
 lock: ## choose the versions anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --group dev \

@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
-from streamsampler.observe.vitals import Vitals
-from streamsampler.outcome import Counts, GroupKnowledge, PolicyCounts
 from tests.charts.helm import CHART
 from tests.kafka_cluster import REPOSITORY
-from tests.unit.observe.test_observe_metrics import FOURTH
-from tests.unit.topologies.test_topologies_prometheus import GROUP, SERVICE
-from topologies.prometheus import exposition
+from tests.metrics_page import families
 
 FUNCTIONS = {
     "abs", "deriv", "histogram_quantile", "increase", "max", "min", "rate", "sum", "time", "topk",
@@ -32,20 +26,6 @@ TOKEN = re.compile(
     r'(?P<string>"(?:[^"\\]|\\.)*")|(?P<duration>\d+[smhd])|(?P<number>\d+(\.\d+)?)'
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>[-+*/<>=!~(){}\[\],:]+)|(?P<blank>\s+)"
 )
-
-
-def families() -> Iterator[Metric]:
-    """What a worker and the health app tell."""
-    vitals = Vitals("worker-1", "0.1.0", "exactly_once", 0)
-    vitals.committed({4: Counts(records=1)}, 0.1)
-    vitals.show(
-        "v", [FOURTH], settled=True, policy_versions={"default": "v"},
-        policy_counts={("default", "errors"): PolicyCounts()},
-        knowledge=GroupKnowledge(1, 1, {"table": 1}, {"own": 1}, 0),
-    )  # fmt: skip
-    _, worker = vitals.metrics.exposition("")
-    yield from text_string_to_metric_families(worker.decode())
-    yield from text_string_to_metric_families(exposition([GROUP], [SERVICE]).decode())
 
 
 def known() -> dict[str, set[str]]:
