@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -158,12 +158,20 @@ class KafkaCluster:
 
     def _knows_all(self, broker: int) -> bool:
         address = f"127.0.0.1:{self._ports[2 * broker]}"
-        admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+        admin = AdminClient(dict(self._probe(address)))
         try:
             known = admin.list_topics(timeout=0.5).brokers
         except KafkaException:
             return False
         return {running + 1 for running in self._processes} <= set(known)
+
+    def _probe(self, address: str) -> Mapping[str, Any]:
+        """The properties of a client that asks a broker whether it is up."""
+        return {"bootstrap.servers": address, "log_level": 0}
+
+    def _format_options(self) -> list[str]:
+        """What formatting is told besides."""
+        return []
 
     def _folder(self, broker: int) -> Path:
         return self._directory / str(broker)
@@ -187,8 +195,9 @@ class KafkaCluster:
             lines = [f"{name}={value}\n" for name, value in self._properties(broker).items()]
             properties.write_text("".join(lines))
             tool = self._java(
-                "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)
-            )
+                "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties),
+                *self._format_options(),
+            )  # fmt: skip
             with (folder / "broker.log").open("ab") as log:
                 formatting.append(subprocess.Popen(tool, stdout=log, stderr=log))
         for broker, process in enumerate(formatting):

@@ -16,6 +16,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
 
 from streamsampler.intake import is_traces
 from streamsampler.kafka.errors import FailStopError
+from streamsampler.kafka.rights import missing_right
 from streamsampler.spans.columns import Int64s
 from streamsampler.spans.formats import MalformedRecord, Translate
 from streamsampler.spans.records import NO_TIME, Headers, RecordBatch, join
@@ -114,7 +115,10 @@ def _judge(error: KafkaError, topic: str, partition: int) -> None:
     """Let pass what mends itself, stop at the rest."""
     passing = error.retriable() or error.code() in _PASSING
     if error.fatal() or not passing:
-        raise FailStopError(f"{topic}/{partition}: cannot be read: {error.str()}.")
+        place = f"{topic}/{partition}" if topic else "the input"
+        right = missing_right(error)
+        end = f": {right}." if right else "."
+        raise FailStopError(f"{place}: cannot be read: {error.str().rstrip('.')}{end}")
     _log.warning("consumer_trouble", partition=partition, code=error.name(), text=error.str())
 
 

@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streamsampler.kafka.errors import FailStopError, RestartError, RollBackError
+from streamsampler.kafka.rights import missing_right
 
 CALL_SECONDS: Final = 5.0
 """How long one call may take before it is asked whether to go on waiting."""
@@ -53,7 +54,7 @@ class Transactions:
 
         Raises:
             RestartError: The producer is of no use.
-            FailStopError: It waited too long.
+            FailStopError: It waited too long, or the user lacks a right.
         """
         self._insist("init", lambda: self._producer.init_transactions(CALL_SECONDS), FIRST_SECONDS)
 
@@ -116,6 +117,8 @@ class Transactions:
             except KafkaException as failure:
                 error = failure.args[0]
                 words = f"transaction, {what}: {error.str()} ({error.name()})"
+                if right := missing_right(error):
+                    raise FailStopError(f"{words}: {right}.") from failure
                 if error.fatal():
                     raise RestartError(words) from failure
                 if error.txn_requires_abort():

@@ -13,6 +13,7 @@ from streamsampler import __version__
 from streamsampler.config import Settings, Topics, load_settings
 from streamsampler.kafka.topics import plan_topics
 from tests.charts.helm import CHART, KUBERNETES, HelmError, Render
+from tests.documented_rights import documented
 
 FILES = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 CUSTOM = {
@@ -200,6 +201,29 @@ def test_strimzi_makes_the_topics_that_the_command_makes(render: Render) -> None
     rights = {one["resource"].get("name"): one["operations"] for one in acls}
     assert rights["spans"] == ["Describe", "Read"]
     assert "Write" in rights["otlp_spans_sampled"]
+
+
+@pytest.mark.parametrize("role", ["worker", "control plane", "forwarder"])
+def test_the_user_of_strimzi_has_the_documented_rights(render: Render, role: str) -> None:
+    resources = render("everything", "config.topics.input=otlp_spans")
+    granted = {
+        (acl["resource"]["type"], acl["resource"]["name"], acl["resource"]["patternType"]): {
+            *acl["operations"]
+        }
+        for acl in only(resources, "KafkaUser")["spec"]["authorization"]["acls"]
+        if "name" in acl["resource"]
+    }
+    rights = documented(role, "streamsampler")
+    assert rights
+    for right in rights:
+        kind = {"transactional id": "transactionalId"}.get(right.kind, right.kind)
+        exact = granted.get((kind, right.name, "literal"), set())
+        begun = [
+            operations
+            for (of, name, pattern), operations in granted.items()
+            if of == kind and pattern == "prefix" and right.name.startswith(name)
+        ]
+        assert {*right.operations} <= exact.union(*begun), right
 
 
 def test_the_chart_is_of_this_version() -> None:

@@ -1,0 +1,111 @@
+"""A worker behind TLS, SCRAM and ACLs: with the documented rights, and without one of them."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from streamsampler.config import Settings
+from streamsampler.kafka.errors import FailStopError
+from streamsampler.kafka.policy_topic import publish_policy_set
+from streamsampler.kafka.topics import create_topics
+from streamsampler.kafka.worker import run_worker
+from tests.documented_rights import documented
+from tests.fleet.traces import trace
+from tests.integration.sampling import RunningWorker
+from tests.kafka_cluster import KafkaMissingError
+from tests.secure_kafka import ADMIN, USER, SecureKafka
+
+POLICIES = """
+decision_wait: 2s
+completion_grace: 500ms
+policies: [{name: all, type: always_sample}]
+"""
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[SecureKafka]:
+    try:
+        with SecureKafka() as cluster:
+            yield cluster
+    except KafkaMissingError as missing:
+        pytest.fail(f"no Apache Kafka: {missing}")
+
+
+@pytest.fixture(scope="module")
+def topics(secure: SecureKafka) -> None:
+    operator = settings_of(secure, ADMIN, "operator", Path())
+    create_topics(operator, 3, 1)
+    publish_policy_set(operator, POLICIES, "the test")
+
+
+def settings_of(secure: SecureKafka, user: str, group: str, folder: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "kafka": {"bootstrap.servers": secure.bootstrap, **secure.client(user)},
+            "group_id": group,
+            "store": {"path": folder / "store"},
+            "http": {"address": None},
+            "startup_timeout_ms": 10_000,
+        }
+    )
+
+
+@pytest.fixture
+def settings(secure: SecureKafka, topics: None, tmp_path: Path) -> Settings:  # noqa: ARG001
+    return settings_of(secure, USER, f"g{uuid.uuid4().hex[:8]}", tmp_path)
+
+
+def send(secure: SecureKafka, settings: Settings, traces: int) -> None:
+    producer = Producer({"bootstrap.servers": secure.bootstrap, **secure.client(ADMIN)})
+    for number in range(1, traces + 1):
+        trace_id = uuid.uuid4().bytes
+        value = trace(trace_id, 1, 1_700_000_000_000 + 100 * number, 5.0, 2)
+        producer.produce(settings.topics.input, value, trace_id.hex().encode())
+    assert producer.flush(30) == 0
+
+
+def test_a_worker_works_with_the_documented_rights_and_no_others(
+    secure: SecureKafka, settings: Settings
+) -> None:
+    rights = documented("worker", settings.group_id)
+    assert len(rights) == 10
+    secure.allow(USER, rights)
+    send(secure, settings, 200)
+    with RunningWorker(settings) as worker:
+        worker.wait_until(lambda: worker.total.traces_sampled >= 150, "verdicts")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("topic", "otlp_spans", "otlp_spans"),
+        ("topic", "otlp_spans_sampled", "otlp_spans_sampled"),
+        ("topic", "streamsampler.decisions", r"streamsampler\.decisions"),
+        ("topic", "streamsampler.policies", r"streamsampler\.policies"),
+        ("topic", "streamsampler.dlq", r"streamsampler\.dlq"),
+        ("group", "", "lacks Read on the group"),
+        ("transactional id", "-", "lacks Write and Describe on transactional ids"),
+    ],
+)
+def test_without_a_right_it_ends_with_a_sentence(
+    secure: SecureKafka, settings: Settings, kind: str, name: str, words: str
+) -> None:
+    rights = documented("worker", settings.group_id)
+    full = name if kind == "topic" else settings.group_id + name
+    less = [right for right in rights if (right.kind, right.name) != (kind, full)]
+    assert len(less) == len(rights) - 1
+    secure.allow(USER, less)
+    with pytest.raises(FailStopError, match=words):
+        run_worker(settings, lambda: False)
+
+
+def test_a_wrong_password_is_told(secure: SecureKafka, settings: Settings) -> None:
+    kafka = {**settings.kafka, "sasl.password": "wrong"}
+    wrong = settings.model_copy(update={"kafka": kafka, "startup_timeout_ms": 4_000})
+    with pytest.raises(FailStopError, match="SASL") as refused:
+        run_worker(wrong, lambda: False)
+    assert "wrong" not in str(refused.value)
+    assert secure.bootstrap in str(refused.value)
