@@ -204,9 +204,12 @@ class Http(_Section):
     Attributes:
         address: Host and port; of several workers of one command each has the next port. Port 0
             takes any that is free. None: nowhere.
+        token: What a client must say to see /status, as a bearer token; empty: nothing. Health and
+            metrics are for whoever reaches them.
     """
 
     address: str | None = "127.0.0.1:9478"
+    token: str = ""
 
 
 class Topology(_Section):

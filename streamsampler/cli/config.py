@@ -73,7 +73,7 @@ def leaves(model: BaseModel, above: tuple[str, ...] = ()) -> Iterator[tuple[tupl
                 hidden = path[-1] == "headers" or SECRET.search(key)
                 yield (*path, key), MASK if hidden else value[key]
         else:
-            yield path, _plain(value)
+            yield path, MASK if value and SECRET.search(name) else _plain(value)
 
 
 def _plain(value: object) -> object:

@@ -109,7 +109,12 @@ def _listening(settings: Settings, vitals: Vitals, clock: Clock) -> Iterator[Non
         yield
         return
     with HealthServer(
-        address, vitals.read, vitals.metrics, clock.monotonic_ms, limit_ms=MOST_TURN_MS
+        address,
+        vitals.read,
+        vitals.metrics,
+        clock.monotonic_ms,
+        limit_ms=MOST_TURN_MS,
+        token=settings.http.token,
     ) as server:
         _log.info("health_served", address=server.address)
         yield

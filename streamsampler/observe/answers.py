@@ -1,5 +1,6 @@
 """What the health server says: pages made from a worker's standing."""
 
+import hmac
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -38,30 +39,51 @@ class Sources:
         metrics: Its metrics.
         monotonic_ms: The clock of the standing's `last_turn_ms`.
         limit_ms: How long a turn of the worker's loop may take.
+        token: What a client must say to see more than health and metrics; empty: nothing.
     """
 
     read: Callable[[], WorkerStanding]
     metrics: Metrics
     monotonic_ms: Callable[[], int]
     limit_ms: int
+    token: str = ""
+
+    def knows(self, authorization: str) -> bool:
+        """Tell whether a client may see more than health and metrics.
+
+        Args:
+            authorization: The request's `Authorization` header.
+
+        Returns:
+            Whether it has the token, or none is wanted.
+        """
+        wanted = f"Bearer {self.token}".encode()
+        return not self.token or hmac.compare_digest(authorization.encode(), wanted)
 
 
-def answer(path: str, accept: str, sources: Sources) -> Answer:
+def answer(path: str, accept: str, sources: Sources, authorization: str = "") -> Answer:
     """Answer a question.
 
     Args:
         path: Without a query.
         accept: The request's `Accept` header, for the metrics.
         sources: What to answer from.
+        authorization: The request's `Authorization` header.
 
     Returns:
-        200; 503 with the reasons where the worker does not live or is not ready; 404 elsewhere.
+        200; 401 where a token is wanted that the client has not; 503 with the reasons where the
+        worker does not live or is not ready; 404 elsewhere.
     """
     if path == "/metrics":
         content_type, body = sources.metrics.exposition(accept)
         return Answer(HTTPStatus.OK, content_type, body)
     if path not in PATHS:
         return sentence(HTTPStatus.NOT_FOUND, f"there is nothing here; ask for {_among(PATHS)}")
+    if path == "/status" and not sources.knows(authorization):
+        return sentence(
+            HTTPStatus.UNAUTHORIZED,
+            "this page wants the token of http.token, as `Authorization: Bearer ...`",
+        )
     standing = sources.read()
     dead = liveness(standing.last_turn_ms, sources.monotonic_ms(), sources.limit_ms)
     if path == "/status":

@@ -54,6 +54,7 @@ class HealthServer:
         monotonic_ms: The clock that the worker's loop tells its turns by.
         limit_ms: How long a turn may take before the worker counts as dead.
         patience_seconds: How long a client may take to ask and to listen.
+        token: What a client must say to see more than health and metrics; empty: nothing.
 
     Attributes:
         address: Where it listens; with the true port.
@@ -71,8 +72,9 @@ class HealthServer:
         *,
         limit_ms: int = LIVENESS_LIMIT_MS,
         patience_seconds: float = PATIENCE_SECONDS,
+        token: str = "",
     ) -> None:
-        sources = Sources(read, metrics, monotonic_ms, limit_ms)
+        sources = Sources(read, metrics, monotonic_ms, limit_ms, token)
         self._server = _listen(address, sources, patience_seconds)
         host, port = self._server.socket.getsockname()[:2]
         self.address = join_address(host, port)
@@ -181,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, accept = self.path.partition("?")[0], self.headers.get("Accept", "")
         try:
-            given = answer(path, accept, self.server.sources)
+            given = answer(path, accept, self.server.sources, self.headers.get("Authorization", ""))
         except Exception:  # noqa: BLE001 - whatever it is, the client is to hear of it
             _log.exception("health_answer_failed", path=path)
             given = sentence(
