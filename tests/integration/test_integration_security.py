@@ -1,20 +1,27 @@
 """A worker behind TLS, SCRAM and ACLs: with the documented rights, and without one of them."""
 
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
 from streamsampler.config import Settings
+from streamsampler.forward.answers import Answer, Fate
+from streamsampler.forward.figures import Figures
+from streamsampler.forward.loop import Forwarder
+from streamsampler.kafka.clients import make_forwarder, make_producer
 from streamsampler.kafka.errors import FailStopError
 from streamsampler.kafka.policy_topic import publish_policy_set
 from streamsampler.kafka.topics import create_topics
 from streamsampler.kafka.worker import run_worker
 from tests.documented_rights import documented
 from tests.fleet.traces import trace
-from tests.integration.sampling import RunningWorker
+from tests.integration.control_plane import running
+from tests.integration.sampling import RunningWorker, wait_until
 from tests.kafka_cluster import KafkaMissingError
 from tests.secure_kafka import ADMIN, USER, SecureKafka
 
@@ -100,6 +107,37 @@ def test_without_a_right_it_ends_with_a_sentence(
     secure.allow(USER, less)
     with pytest.raises(FailStopError, match=words):
         run_worker(settings, lambda: False)
+
+
+def test_the_control_plane_works_with_the_documented_rights(
+    secure: SecureKafka, settings: Settings, tmp_path: Path
+) -> None:
+    secure.allow(USER, documented("control plane", settings.group_id))
+    with running("thresholds", settings, tmp_path) as app:
+        wait_until(lambda: len(app.shards()) > 0, "shards")
+        wait_until(lambda: app.page("/progress")["rounds"] > 0, "a round")
+
+
+def test_a_forwarder_works_with_the_documented_rights(
+    secure: SecureKafka, settings: Settings
+) -> None:
+    secure.allow(USER, documented("forwarder", settings.group_id))
+    producer = Producer({"bootstrap.servers": secure.bootstrap, **secure.client(ADMIN)})
+    producer.produce(settings.topics.output, trace(uuid.uuid4().bytes, 1, 1, 5.0, 1))
+    assert producer.flush(30) == 0
+    accepted: list[bytes] = []
+
+    def accept(request: bytes) -> Answer:
+        accepted.append(request)
+        return Answer(Fate.ACCEPTED)
+
+    with closing(make_forwarder(settings)) as consumer, closing(make_producer(settings)) as letters:
+        stop = time.monotonic() + 30
+        Forwarder(
+            settings, consumer, letters, accept,
+            lambda: bool(accepted) or time.monotonic() > stop, Figures(),
+        ).run()  # fmt: skip
+    assert accepted
 
 
 def test_a_wrong_password_is_told(secure: SecureKafka, settings: Settings) -> None:
