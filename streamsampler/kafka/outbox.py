@@ -10,7 +10,8 @@ from streamsampler.config import Topics
 from streamsampler.estimates.summaries import Summary
 from streamsampler.kafka.commits import commit_offsets
 from streamsampler.kafka.dead_letters import dead_letter
-from streamsampler.kafka.errors import FailStopError, RollBackError
+from streamsampler.kafka.errors import FailStopError, RestartError, RollBackError
+from streamsampler.kafka.fatal import fatal_error
 from streamsampler.kafka.records import Reading
 from streamsampler.kafka.sketches import sketch_records
 from streamsampler.kafka.transactions import Transactions
@@ -156,7 +157,7 @@ class Outbox(ABC):
                 self._producer.produce(topic, on_delivery=self._delivered, **record)
             except BufferError:
                 # The queue is full: the broker's pace is ours.
-                self._producer.poll(WAIT_SECONDS)
+                self._serve(WAIT_SECONDS)
                 self._raise_failure()
             except KafkaException as refused:
                 self._fail(topic, refused.args[0])
@@ -164,6 +165,16 @@ class Outbox(ABC):
             else:
                 self.written_bytes += len(record["value"] or b"")
                 return
+
+    def _serve(self, seconds: float) -> None:
+        """Let the client report what became of records."""
+        try:
+            self._producer.poll(seconds)
+        except (KafkaException, SystemError) as raised:
+            error = fatal_error(raised)
+            if error is None:
+                raise
+            raise RestartError(f"the producer failed: {error.str()}") from raised
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -214,7 +225,7 @@ class TransactionalOutbox(Outbox):
             self._write_emissions(outcome)
             self._write_decisions(outcome.decisions)
             self._write_dead_letters(outcome, reading)
-        self._producer.poll(0)
+        self._serve(0)
         self._raise_failure()
 
     def commit(
@@ -228,7 +239,7 @@ class TransactionalOutbox(Outbox):
             try:
                 self._transactions.commit(consumer, offsets)
             except RollBackError:
-                self._producer.poll(0)
+                self._serve(0)
                 self._raise_failure()  # the record that was refused says more, and may be final
                 raise
         self.written_bytes = 0
@@ -238,7 +249,7 @@ class TransactionalOutbox(Outbox):
         """See `Outbox`; readers of committed records never see what was written."""
         was_open = self._transactions.open
         self._transactions.abort()
-        self._producer.poll(0)  # what is reported of the records that went with it
+        self._serve(0)  # what is reported of the records that went with it
         self._failure = None
         self.written_bytes = 0
         return was_open
@@ -266,7 +277,7 @@ class OrderedOutbox(Outbox):
         self._write_emissions(outcome)
         self._decisions += outcome.decisions
         self._write_dead_letters(outcome, reading)
-        self._producer.poll(0)
+        self._serve(0)
         self._raise_failure()
 
     def commit(

@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streamsampler.kafka.errors import FailStopError, RestartError, RollBackError
+from streamsampler.kafka.fatal import fatal_error
 from streamsampler.kafka.rights import missing_right
 
 CALL_SECONDS: Final = 5.0
@@ -114,8 +115,10 @@ class Transactions:
         while True:
             try:
                 call()
-            except KafkaException as failure:
-                error = failure.args[0]
+            except (KafkaException, SystemError) as failure:
+                error = fatal_error(failure)
+                if error is None:
+                    raise
                 words = f"transaction, {what}: {error.str()} ({error.name()})"
                 if right := missing_right(error):
                     raise FailStopError(f"{words}: {right}.") from failure

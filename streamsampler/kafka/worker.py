@@ -27,6 +27,7 @@ from streamsampler.kafka.clients import (
 )
 from streamsampler.kafka.clock import Clock
 from streamsampler.kafka.errors import FailStopError, RestartError
+from streamsampler.kafka.fatal import fatal_error
 from streamsampler.kafka.first_policies import wait_for_policies
 from streamsampler.kafka.loop import Links, Worker
 from streamsampler.kafka.outbox import OrderedOutbox, Outbox, TransactionalOutbox
@@ -272,8 +273,11 @@ def _close(producer: Producer) -> None:
     try:
         producer.flush(FLUSH_SECONDS)
         producer.close()
-    except KafkaException as error:
-        _log.warning("producer_failed_at_its_end", reason=error.args[0].str())
+    except (KafkaException, SystemError) as raised:
+        error = fatal_error(raised)
+        if error is None:
+            raise
+        _log.warning("producer_failed_at_its_end", reason=error.str())
 
 
 @contextmanager

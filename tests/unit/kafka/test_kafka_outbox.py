@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streamsampler.config import Topics
-from streamsampler.kafka.errors import FailStopError, RollBackError
+from streamsampler.kafka.errors import FailStopError, RestartError, RollBackError
 from streamsampler.kafka.outbox import OrderedOutbox, Outbox, TransactionalOutbox
 from streamsampler.kafka.records import read_messages
 from streamsampler.kafka.transactions import Transactions
@@ -34,6 +34,7 @@ class Broker:
         self.full = 0
         self.too_large = ""
         self.away = False
+        self.fatal: BaseException | None = None
         self._waiting: list[tuple[str, Callable[[KafkaError | None, Message], None]]] = []
 
     def produce(self, topic: str, on_delivery: Any, **record: Any) -> None:
@@ -46,6 +47,8 @@ class Broker:
         self._waiting.append((topic, on_delivery))
 
     def poll(self, _seconds: float) -> int:
+        if self.fatal is not None:
+            raise self.fatal
         return 0
 
     def flush(self, _seconds: float) -> int:
@@ -290,3 +293,29 @@ def test_a_record_that_was_not_read_says_why(
     assert headers["streamsampler.reason"] == b"bad_json"
     assert headers["streamsampler.detail"] == b"line 1: expected a value"
     assert broker.journal[-1][1]["value"] == b"{"
+
+
+def fatal(*, through_a_callback: bool) -> BaseException:
+    error = KafkaException(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "lost", True))
+    if not through_a_callback:
+        return error
+    complaint = SystemError("a callback returned a result with an exception set")
+    complaint.__cause__ = error
+    return complaint
+
+
+@pytest.mark.parametrize("through_a_callback", [False, True])
+def test_a_producer_that_failed_for_good_is_made_anew(*, through_a_callback: bool) -> None:
+    broker = Broker()
+    outbox = make_outbox("transactional", broker)
+    broker.fatal = fatal(through_a_callback=through_a_callback)
+    with pytest.raises(RestartError, match="lost"):
+        outbox.add(Outcome([KEPT], [DECIDED], []))
+
+
+def test_what_is_no_error_of_the_client_goes_through() -> None:
+    broker = Broker()
+    outbox = make_outbox("transactional", broker)
+    broker.fatal = SystemError("a bug elsewhere")
+    with pytest.raises(SystemError, match="a bug elsewhere"):
+        outbox.add(Outcome([KEPT], [DECIDED], []))
