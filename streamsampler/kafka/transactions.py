@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streamsampler.kafka.errors import FailStopError, RestartError, RollBackError
 from streamsampler.kafka.fatal import fatal_error
@@ -120,14 +120,8 @@ class Transactions:
                 if error is None:
                     raise
                 words = f"transaction, {what}: {error.str()} ({error.name()})"
-                if right := missing_right(error):
-                    raise FailStopError(f"{words}: {right}.") from failure
-                if error.fatal():
-                    raise RestartError(words) from failure
-                if error.txn_requires_abort():
-                    raise RollBackError(words) from failure
-                if not error.retriable():
-                    raise RestartError(words) from failure
+                if end := _end_of(error, words):
+                    raise end from failure
                 if self._overdue():
                     raise FailStopError(
                         f"{words}. Nothing is committed past the last commit; what was done since "
@@ -138,3 +132,14 @@ class Transactions:
                 _log.warning("transaction_retried", what=what, code=error.name(), text=error.str())
             else:
                 return
+
+
+def _end_of(error: KafkaError, words: str) -> Exception | None:
+    """What an error comes to that no other try mends; None where one may."""
+    if right := missing_right(error):
+        return FailStopError(f"{words}: {right}.")
+    if error.fatal():
+        return RestartError(words)
+    if error.txn_requires_abort():
+        return RollBackError(words)
+    return None if error.retriable() else RestartError(words)
