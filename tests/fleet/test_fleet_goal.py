@@ -73,5 +73,8 @@ def test_a_goal_is_held_through_steps_and_without_the_control_plane(
         ]
     assert not wrong
     assert all(one.threshold is not None for one in decided)
-    counted_up = sum(one.adjusted_count or 0.0 for one in decided)
-    assert abs(counted_up - traffic.sender.sent) < 0.05 * traffic.sender.sent
+    counts = np.array([one.adjusted_count or 0.0 for one in decided])
+    # What is kept of 700 traces a second weighs 1,400 each, so the sum scatters by some 2.5 %.
+    standard_error = np.sqrt((counts * (counts - 1.0)).sum())
+    assert abs(counts.sum() - traffic.sender.sent) < 4.0 * standard_error
+    assert standard_error < 0.05 * traffic.sender.sent
