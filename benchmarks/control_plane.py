@@ -20,12 +20,12 @@ from rich.table import Table
 
 from benchmarks.engine import policies
 from benchmarks.records import FOUR_SPANS, ONE_SPAN, batches
-from streamsampler.health import HealthQuestions
+from streamsampler.engine.health import HealthQuestions
+from streamsampler.engine.sums import Sums
 from streamsampler.policies.roots import RootReader
 from streamsampler.sampler import Sampler
 from streamsampler.spans.records import RecordBatch
 from streamsampler.store import BlockStore
-from streamsampler.sums import Sums
 
 MARK = 1.1
 

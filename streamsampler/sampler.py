@@ -9,20 +9,23 @@ batch, its six stages in order:
 3. *Predicates* (`policies.matching`): what each span matches.
 4. *Fold* (`traces.fold`): each span meets its trace; its record goes into a block.
 5. *Due* (`traces.due`): which traces are to be decided, and the verdicts, by vector.
-6. *Emit* (`emission`): the records of what is kept.
+6. *Emit* (`engine.emission`): the records of what is kept.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from streamsampler.engine.health import HealthQuestions
+from streamsampler.engine.in_force import InForce
+from streamsampler.engine.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
+from streamsampler.engine.judging import Past
+from streamsampler.engine.limits import Limits
+from streamsampler.engine.partition import BatchColumns, Partition
+from streamsampler.engine.reopening import begin_again, take_over
+from streamsampler.engine.shedding import buffered, surplus
 from streamsampler.estimates.summaries import INTERVAL_MS, Summary
 from streamsampler.estimates.tables import Table
-from streamsampler.health import HealthQuestions
-from streamsampler.in_force import InForce
-from streamsampler.intake import SIGNAL_HEADER, count_records, other_signals, partition_runs
-from streamsampler.judging import Past
-from streamsampler.limits import Limits
 from streamsampler.outcome import (
     Checkpoint,
     Counts,
@@ -33,11 +36,8 @@ from streamsampler.outcome import (
     Outcome,
     PolicyCounts,
 )
-from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import PolicySet
 from streamsampler.policies.sets import PolicySets, sets_of
-from streamsampler.reopening import begin_again, take_over
-from streamsampler.shedding import buffered, surplus
 from streamsampler.spans.keys import check_keys
 from streamsampler.spans.records import RecordBatch
 from streamsampler.store import BlockStore

@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
 
-from streamsampler.intake import is_traces
+from streamsampler.engine.intake import is_traces
 from streamsampler.kafka.errors import FailStopError
 from streamsampler.kafka.rights import missing_right
 from streamsampler.spans.columns import Int64s

@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from streamsampler import __version__
 from streamsampler.config import ConfigError, Settings
-from streamsampler.health import HealthQuestions
+from streamsampler.engine.health import HealthQuestions
 from streamsampler.kafka.clients import (
     make_admin,
     make_group_consumer,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
 
-from streamsampler.intake import is_traces
+from streamsampler.engine.intake import is_traces
 from streamsampler.kafka.errors import FailStopError
 from streamsampler.kafka.records import UNREADABLE, read_messages, sift
 from streamsampler.spans.formats import MalformedRecord

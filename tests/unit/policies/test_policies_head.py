@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsampler.deciding import after_head
+from streamsampler.engine.deciding import after_head
 from streamsampler.estimates import MODULUS, NO_THRESHOLD, threshold
 from streamsampler.policies import TenantNumbers, Verdicts, compile_policies, load_policy_set
 from streamsampler.policies.compiled import SAMPLED

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from streamsampler.estimates.summaries import PairSummary, Services, ServiceSummary, pack, unpack
-from streamsampler.health import (
+from streamsampler.engine.health import (
     MOST_SERVICES,
     Health,
     HealthQuestions,
@@ -21,6 +20,7 @@ from streamsampler.health import (
     pair_counts,
     service_counts,
 )
+from streamsampler.estimates.summaries import PairSummary, Services, ServiceSummary, pack, unpack
 from streamsampler.policies import load_policy_set
 from streamsampler.policies.roots import OVERFLOW_NAME
 from streamsampler.sampler import Sampler

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsampler import due_spans, trees
-from streamsampler.due_spans import DueSpans
+from streamsampler.engine import due_spans, trees
+from streamsampler.engine.due_spans import DueSpans
+from streamsampler.engine.trees import DueTrees, TreeReader
 from streamsampler.spans.columns import Int64s, Rows
 from streamsampler.store import BlockStore, Shelf
 from streamsampler.store.found import Found
 from streamsampler.traces.shapes import SHAPE
 from streamsampler.traces.table import TRACE
-from streamsampler.trees import DueTrees, TreeReader
 from tests.engine_inputs import SHARED_STORE
 from tests.otlp_records import delimited, fixed, number_field
 from tests.plain_shapes import Span, shapes, span_lists

@@ -8,20 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamsampler.deciding import after_head, decided_ms, decisions_on, due_traces, words_on
-from streamsampler.due_spans import DueSpans
-from streamsampler.emission import (
+from streamsampler.engine.deciding import after_head, decided_ms, decisions_on, due_traces, words_on
+from streamsampler.engine.due_spans import DueSpans
+from streamsampler.engine.emission import (
     Stamps,
     attributes_of,
     kept_traces,
     late_spans,
     repeated_in_record,
 )
+from streamsampler.engine.health import Health
+from streamsampler.engine.partition import BatchColumns, Partition
+from streamsampler.engine.trees import TreeReader
 from streamsampler.estimates import adjusted_counts
 from streamsampler.estimates.summaries import INTERVAL_MS
-from streamsampler.health import Health
 from streamsampler.outcome import Outcome, PolicyCounts
-from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import TenantNumbers, Verdicts
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.groups import GroupNumbers
@@ -30,7 +31,6 @@ from streamsampler.policies.together import CompiledSets
 from streamsampler.spans.columns import Booleans, Bytes, Int64s, Rows, UInt64s
 from streamsampler.traces.due import forget, records_of
 from streamsampler.traces.spans_out import words_of
-from streamsampler.trees import TreeReader
 
 
 class Past(NamedTuple):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamsampler.partition import Partition
+from streamsampler.engine.partition import Partition
+from streamsampler.engine.reopening import Read, match_again
 from streamsampler.policies import PolicyError
 from streamsampler.policies.budgets import RateTables
 from streamsampler.policies.groups import GroupNumbers
@@ -23,7 +24,6 @@ from streamsampler.policies.roots import RootNumbers
 from streamsampler.policies.sets import PolicySets
 from streamsampler.policies.tenants import TenantNumbers
 from streamsampler.policies.together import CompiledSets, compile_sets
-from streamsampler.reopening import Read, match_again
 
 
 class Ground(NamedTuple):

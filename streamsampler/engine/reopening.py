@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from streamsampler.limits import Limits, fold_settings
+from streamsampler.engine.limits import Limits, fold_settings
+from streamsampler.engine.partition import BatchColumns, Partition
+from streamsampler.engine.sums import Sums
 from streamsampler.outcome import Checkpoint
-from streamsampler.partition import BatchColumns, Partition
 from streamsampler.policies import PolicySet
 from streamsampler.spans.columns import Bytes
 from streamsampler.spans.records import RecordBatch
 from streamsampler.store import Block, BlockStore, Shelf, StoreError, check_block, decode_block
-from streamsampler.sums import Sums
 from streamsampler.traces.decided import DecidedTraces, PastDecision
 from streamsampler.traces.fold import refold_spans
 from streamsampler.traces.spans_out import SpansOut

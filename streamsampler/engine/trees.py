@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from streamsampler.due_spans import DueSpans
+from streamsampler.engine.due_spans import DueSpans
 from streamsampler.spans.columns import STRING, Booleans, Int64s, UInt64s
 from streamsampler.spans.scan import Scan, Scanner
 from streamsampler.store.found import Found

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
+from streamsampler.engine.partition import Partition
 from streamsampler.outcome import DeadLetter
-from streamsampler.partition import Partition
 from streamsampler.spans.columns import Bytes, Rows
 from streamsampler.spans.keys import KEYLESS, MISMATCH
 from streamsampler.spans.records import Headers, RecordBatch

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from streamsampler.engine.sums import Sums
 from streamsampler.outcome import Checkpoint, Counts
 from streamsampler.policies import Verdicts
 from streamsampler.policies.compiled import DROPPED, NOT_SAMPLED, SAMPLED
@@ -15,7 +16,6 @@ from streamsampler.spans.records import Headers, RecordBatch
 from streamsampler.spans.scan import Scan
 from streamsampler.store import LATE_SPAN
 from streamsampler.store.shelf import Shelf
-from streamsampler.sums import Sums
 from streamsampler.traces.decided import DecidedTraces
 from streamsampler.traces.fold import (
     ADOPTING,

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamsampler.due_spans import DueSpans, SpansRead
+from streamsampler.engine.due_spans import DueSpans, SpansRead
 from streamsampler.estimates.summaries import (
     INTERVAL_MS,
     MOST_UNTOLD,

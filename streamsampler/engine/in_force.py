@@ -5,13 +5,14 @@ Whatever a batch is asked is asked here (`InForce.read`), and so is what is due 
 
 from collections.abc import Mapping
 
+from streamsampler.engine.health import Health, HealthQuestions
+from streamsampler.engine.judging import Judge, OutputForm
+from streamsampler.engine.limits import Limits, fold_settings
+from streamsampler.engine.partition import BatchColumns, Partition, batch_columns
+from streamsampler.engine.replacing import Ground, Replacement, alongside, answer_all, keep_answers
 from streamsampler.estimates.summaries import Summary
 from streamsampler.estimates.tables import Table, ThresholdTable
-from streamsampler.health import Health, HealthQuestions
-from streamsampler.judging import Judge, OutputForm
-from streamsampler.limits import Limits, fold_settings
 from streamsampler.outcome import GroupKnowledge, PolicyCounts
-from streamsampler.partition import BatchColumns, Partition, batch_columns
 from streamsampler.policies import PolicySet, TenantNumbers
 from streamsampler.policies.budgets import Asking, RateTables, joined
 from streamsampler.policies.groups import GroupNumbers
@@ -21,7 +22,6 @@ from streamsampler.policies.percentiles import Percentiles
 from streamsampler.policies.roots import RootNumbers
 from streamsampler.policies.sets import PolicySets
 from streamsampler.policies.together import CompiledSets
-from streamsampler.replacing import Ground, Replacement, alongside, answer_all, keep_answers
 from streamsampler.spans.columns import Bytes
 from streamsampler.spans.records import RecordBatch
 from streamsampler.spans.scan import Scanner

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from streamsampler.partition import Partition
+from streamsampler.engine.partition import Partition
 from streamsampler.spans.columns import Int64s
 from streamsampler.traces.due import oldest_rows
 from streamsampler.traces.table import SIZE, SPANS
