@@ -83,7 +83,7 @@ class Sampler:
             store: Where blocks go; it stays its opener's.
             limits: How large things may get.
             topic_partitions: How many partitions the input topic has, held here or not: each has
-                an equal share of what the policies allow the group.
+                a share of what the policies allow the group.
             sampling_attributes: Whether kept spans say in attributes by which policy they were
                 kept and how many they stand for.
             health: What is asked of services, for `summaries`; None: nothing.

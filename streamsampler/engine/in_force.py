@@ -14,7 +14,7 @@ from streamsampler.estimates.summaries import Summary
 from streamsampler.estimates.tables import Table, ThresholdTable
 from streamsampler.outcome import GroupKnowledge, PolicyCounts
 from streamsampler.policies import PolicySet, TenantNumbers
-from streamsampler.policies.budgets import Asking, RateTables, joined
+from streamsampler.policies.demands import Asking, RateTables, joined
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.matching import Matcher
 from streamsampler.policies.memory import Memory

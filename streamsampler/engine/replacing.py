@@ -15,7 +15,7 @@ import numpy as np
 from streamsampler.engine.partition import Partition
 from streamsampler.engine.reopening import Read, match_again
 from streamsampler.policies import PolicyError
-from streamsampler.policies.budgets import RateTables
+from streamsampler.policies.demands import RateTables
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.memory import Memory
 from streamsampler.policies.percentiles import Percentiles

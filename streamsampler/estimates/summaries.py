@@ -7,7 +7,7 @@ each the fields of its class in their order, mappings as arrays of pairs.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgpack
 
@@ -23,6 +23,8 @@ Group = tuple[bytes, bytes, bytes]
 """Tenant, root service and root name of a trace; empty where unknown."""
 Key = tuple[bytes, ...]
 """What a budget is shared by."""
+Balance = Literal["fair", "log", "shares"]
+"""How a goal is divided: rates by water-filling or by logarithms, or shares of it by partition."""
 Sketch = bytes
 """A serialized KLL sketch of floats."""
 
@@ -68,18 +70,18 @@ class Goal:
         unit: `traces`, `spans` or `bytes`.
         per_second: For the whole group of workers.
         initial: The rate of a key that nobody has seen, 0 to 1.
-        balance: `fair` or `log`.
+        balance: How it is divided among the keys.
         caps: The largest rate of a key.
         default_cap: Of the other keys.
         weights: How much of the budget a key may have against others.
         default_weight: Of the other keys.
-        max_keys: How many keys have rates of their own.
+        max_keys: How many keys have rates of their own; of `shares`, how many there are.
     """
 
     unit: str
     per_second: float
     initial: float
-    balance: str
+    balance: Balance
     caps: Mapping[Key, float]
     default_cap: float
     weights: Mapping[Key, float]
@@ -297,6 +299,24 @@ def _group(row: Any) -> GroupSummary:
     return GroupSummary((tenant, service, name), *rest)
 
 
+def balance_of(value: Any) -> Balance:
+    """Check how a goal is divided.
+
+    Args:
+        value: As it was read.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It is none of `Balance`.
+    """
+    if value in ("fair", "log", "shares"):
+        known: Balance = value
+        return known
+    raise ValueError(f"a goal cannot be divided by {value!r}")
+
+
 def _numbers(pairs: Any) -> dict[Key, float]:
     return {_key(key): float(number) for key, number in pairs}
 
@@ -312,7 +332,7 @@ def _demand(row: Any) -> Demand:
             unit,
             per_second,
             initial,
-            balance,
+            balance_of(balance),
             _numbers(caps),
             default_cap,
             _numbers(weights),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgpack
 
-from streamsampler.estimates.summaries import Group, Key
+from streamsampler.estimates.summaries import Balance, Group, Key, balance_of
 
 FORMAT: Final = 1
 PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
@@ -58,13 +58,15 @@ class RateTable:
         version: Stream time in ms.
         policy: Whose.
         per_second: The goal they are for.
-        rates: Above 0, at most 1, by key.
+        balance: How it is divided.
+        rates: Above 0, at most 1, by key; of `shares` no rates, but shares of the goal.
         initial: Of any other key.
     """
 
     version: int
     policy: str
     per_second: float
+    balance: Balance
     rates: Mapping[Key, float]
     initial: float
 
@@ -89,7 +91,7 @@ def pack(table: Table) -> bytes:
         record: list[Any] = [FORMAT, "thresholds", table.version, groups]
     else:
         rates = [[list(key), rate] for key, rate in table.rates.items()]
-        body = [table.policy, table.per_second, rates, table.initial]
+        body = [table.policy, table.per_second, table.balance, rates, table.initial]
         record = [FORMAT, "rates", table.version, body]
     packed: bytes = msgpack.packb(record)
     return packed
@@ -114,9 +116,11 @@ def unpack(value: bytes) -> Table:
         if kind == "thresholds":
             return ThresholdTable(stream_ms, dict(_group(row) for row in body))
         if kind == "rates":
-            policy, per_second, rates, initial = body
+            policy, per_second, balance, rates, initial = body
             known = {tuple(key): float(rate) for key, rate in rates}
-            return RateTable(stream_ms, policy, float(per_second), known, float(initial))
+            return RateTable(
+                stream_ms, policy, float(per_second), balance_of(balance), known, float(initial)
+            )
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise TableError(f"a table that cannot be read: {error}.") from error
     raise TableError(f"tables of the kind {kind!r} are not known here.")

@@ -11,24 +11,16 @@ about, and a few passes over the columns.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import numpy as np
 
 from streamsampler.estimates import eased, faded, smoothed, water_filling
-from streamsampler.estimates.summaries import (
-    INTERVAL_MS,
-    MOST_UNTOLD,
-    Demand,
-    Goal,
-    Group,
-    Key,
-    Summary,
-    rows_of,
-)
+from streamsampler.estimates.summaries import INTERVAL_MS, Group, Key, Summary
 from streamsampler.estimates.tables import RateTable
+from streamsampler.policies.demands import DemandRecord, Plan
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.votes import Floats, Ints32, Ints64
 from streamsampler.spans.compiled import kernel
@@ -51,47 +43,6 @@ LEVEL, AT_MS = 0, 1
 
 Part = Literal["tenant", "service", "name"]
 _PLACES: Final[Mapping[Part, int]] = {"tenant": 0, "service": 1, "name": 2}
-
-
-@dataclass(slots=True)
-class RateTables:
-    """What the control plane told of goals.
-
-    Attributes:
-        tables: By policy.
-        asked: The policies that go by them.
-        by_table: Traces that went by a rate of these.
-        by_own: Traces that went by a partition's own, as there was none.
-    """
-
-    tables: dict[str, RateTable] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)
-    by_table: int = 0
-    by_own: int = 0
-
-    def find(self, policy: str, traces: int) -> RateTable | None:
-        """Find a policy's rates.
-
-        Args:
-            policy: Its names, joined by "/".
-            traces: How many are about to go by them.
-
-        Returns:
-            The rates; None where nobody told any.
-        """
-        self.asked.add(policy)
-        table = self.tables.get(policy)
-        if table is None:
-            self.by_own += traces
-        else:
-            self.by_table += traces
-        return table
-
-    @property
-    def newest_ms(self) -> int | None:
-        """Stream time up to which the goal that is furthest behind is known, ms."""
-        known = (table for policy, table in self.tables.items() if policy in self.asked)
-        return min((table.version for table in known), default=None)
 
 
 class KeyNumbers:
@@ -137,43 +88,8 @@ class KeyNumbers:
         return list(self._numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a policy's goal is in one partition.
-
-    Attributes:
-        policy: Its names, from the top down, joined by "/".
-        goal: Of all partitions.
-        partitions: How many share it.
-    """
-
-    policy: str
-    goal: Goal
-    partitions: int
-
-    @property
-    def per_ms(self) -> float:
-        """The partition's part: cost for each ms."""
-        return self.goal.per_second / 1_000 / self.partitions
-
-
 def _none() -> Floats:
     return np.zeros(0)
-
-
-@dataclass(slots=True)
-class Asked:
-    """What keys asked for in one interval.
-
-    Attributes:
-        interval: Its number.
-        traces: float64[keys].
-        costs: float64[keys].
-    """
-
-    interval: int
-    traces: Floats = field(default_factory=_none)
-    costs: Floats = field(default_factory=_none)
 
 
 @dataclass(slots=True)
@@ -181,36 +97,21 @@ class Account:
     """One policy's goal in one partition: what was let through, and what is to be told.
 
     Attributes:
-        plan: Of the policy.
+        asked: What keys ask for.
         level: float64[2], the level, and stream time when it was that, ms.
         table: The control plane's rates that `told` was made of.
         told: float64[keys], from it.
-        asked: What keys asked for, by interval.
     """
 
-    plan: Plan
+    asked: DemandRecord
     level: Floats = field(default_factory=lambda: np.array([0.0, -1.0]))
     table: RateTable | None = None
     told: Floats = field(default_factory=_none)
-    asked: dict[int, Asked] = field(default_factory=dict)
 
-    def note(self, times: Ints64, keys: Ints32, costs: Ints64, size: int) -> None:
-        """Count what keys ask for.
-
-        Args:
-            times: int64[m], stream time, ms.
-            keys: int32[m], numbers of keys.
-            costs: int64[m], what each trace costs if it is kept.
-            size: How many keys there are.
-        """
-        intervals = times // INTERVAL_MS
-        for interval in np.unique(intervals).tolist():
-            now = intervals == interval
-            one = self.asked.setdefault(interval, Asked(interval))
-            if len(self.asked) > MOST_UNTOLD:  # nobody wants to know
-                del self.asked[min(self.asked)]
-            one.traces = _added(one.traces, keys[now], np.ones(int(now.sum())), size)
-            one.costs = _added(one.costs, keys[now], costs[now].astype(np.float64), size)
+    @property
+    def plan(self) -> Plan:
+        """What the goal is here."""
+        return self.asked.plan
 
     def rates(self, table: RateTable, size: int, names: Callable[[], Sequence[Key]]) -> Floats:
         """Look the control plane's rates up.
@@ -245,49 +146,6 @@ class Account:
         price = costs.astype(np.float64)
         govern(self.level, times, base, price, self.plan.per_ms, smallest, found)
         return found
-
-    def tell(
-        self, names: Sequence[Key], partition: int, before: int | None, part: int
-    ) -> Iterator[Summary]:
-        """Tell what was asked for in intervals that are over, each once.
-
-        Args:
-            names: The keys, in the order of their numbers.
-            partition: The input partition.
-            before: Number of the interval that is not over yet; None: all are.
-            part: The offset at which the partition's owner began.
-
-        Yields:
-            One summary an interval, oldest first.
-        """
-        for interval in sorted(self.asked):
-            if before is None or interval < before:
-                one = self.asked.pop(interval)
-                places = np.flatnonzero(one.traces).tolist()
-                costs = {
-                    names[place]: (int(one.traces[place]), float(one.costs[place]))
-                    for place in places
-                }
-                demand = Demand(self.plan.policy, self.plan.goal, costs)
-                yield Summary("demands", partition, interval, part, (demand,))
-
-
-@runtime_checkable
-class Asking(Protocol):
-    """What a policy learned of a partition, where it has a goal that all workers hold together."""
-
-    def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
-        """Tell what was asked for in intervals that are over, each once.
-
-        Args:
-            partition: The input partition.
-            before: Number of the interval that is not over yet; None: all are.
-            part: The offset at which the partition's owner began.
-
-        Yields:
-            One summary an interval, oldest first.
-        """
-        ...
 
 
 @dataclass(slots=True)
@@ -326,7 +184,7 @@ class Budget:
         """
         keys = self.keys.of(groups)
         self._grow()
-        self.account.note(times, keys, costs, len(self.means))
+        self.account.asked.note(times, keys, costs, len(self.means))
         base = np.empty(len(keys))
         seconds = np.maximum.accumulate(np.maximum(times // OWN_MS, self.own))
         for second in np.unique(seconds).tolist():
@@ -375,34 +233,7 @@ class Budget:
 
     def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
         """Tell what was asked for; `Asking` says how."""
-        return self.account.tell(self.keys.names(), partition, before, part)
-
-
-def _added(column: Floats, keys: Ints32, more: Floats, size: int) -> Floats:
-    longer = np.zeros(size)
-    longer[: len(column)] = column
-    np.add.at(longer, keys, more)
-    return longer
-
-
-def joined(told: Iterable[Summary]) -> list[Summary]:
-    """Join the demands of several policies on one interval, as they have one identity.
-
-    Args:
-        told: Summaries of one partition.
-
-    Returns:
-        One for each interval, in their order.
-    """
-    by_interval: dict[int, list[Summary]] = {}
-    for one in told:
-        by_interval.setdefault(one.interval, []).append(one)
-    made = []
-    for interval in sorted(by_interval):
-        first, *_ = same = by_interval[interval]
-        rows = [row for one in same for row in rows_of(Demand, one)]
-        made.append(replace(first, body=tuple(rows)))
-    return made
+        return self.account.asked.tell(self.keys.names(), partition, before, part)
 
 
 @kernel

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from streamsampler.policies.budgets import RateTables
+from streamsampler.policies.demands import RateTables
 from streamsampler.policies.errors import PolicyError
 from streamsampler.policies.groups import GroupNumbers, no_groups
 from streamsampler.policies.memory import Memory, Owner, State, States
@@ -32,7 +32,7 @@ class Compilation:
         rates: What the control plane told of goals.
         percentiles: How long the traces of each group take.
         partitions: How many partitions the input topic has. A rate is the group's, and each
-            partition has an equal share of it.
+            partition has a share of it, an equal one where nobody tells another.
         path: The names from the top policy down to the one being compiled.
         types: The registry of types.
     """

@@ -15,7 +15,7 @@ from streamsampler.estimates import MODULUS, tables, threshold, water_filling
 from streamsampler.estimates.summaries import pack, unpack
 from streamsampler.estimates.tables import RateTable
 from streamsampler.policies import PolicyError, Verdicts, load_policy_set
-from streamsampler.policies.budgets import Asking
+from streamsampler.policies.demands import Asking
 from streamsampler.policies.grounds import grounds_of
 from streamsampler.policies.types.tenant_budget import MOST_OWED, SMOOTHING
 from tests.conformance.due_traces import Span, Trace

@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from streamsampler.estimates import thresholds
 from streamsampler.estimates.summaries import Goal
-from streamsampler.policies.budgets import Account, Budget, KeyNumbers, Part, Plan, govern
+from streamsampler.policies.budgets import Account, Budget, KeyNumbers, Part, govern
+from streamsampler.policies.demands import DemandRecord, Plan
 from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.schema import Settings
 from streamsampler.policies.types.partition_rows import rows_by_partition
@@ -89,10 +90,10 @@ def _compile(settings: AdaptiveSettings, compilation: Compilation) -> Vote:
     keys = KeyNumbers(compilation.groups, settings.key)
     # Compiled now, so that no trace waits for it.
     govern(np.zeros(2), np.zeros(0, np.int64), np.zeros(0), np.zeros(0), 1.0, 1.0, np.zeros(0))
-    budgets = compilation.memory(settings, lambda: Budget(Account(plan), keys))
+    budgets = compilation.memory(settings, lambda: Budget(Account(DemandRecord(plan)), keys))
 
     def vote(traces: DueTraces, asked: Bools) -> Votes:
-        table = compilation.rates.find(plan.policy, int(asked.sum()))
+        table = compilation.rates.find(plan, traces.decided_ms[asked])
         costs = _costs(traces, plan.goal.unit)
         chances = np.zeros(len(traces))
         for partition, rows in rows_by_partition(traces, asked):

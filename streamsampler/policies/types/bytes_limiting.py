@@ -33,7 +33,7 @@ class BytesLimitingSettings(Settings):
 
 def _compile(settings: BytesLimitingSettings, compilation: Compilation) -> Vote:
     rate = Rate.of(settings.bytes_per_second, settings.burst_capacity)
-    return vote_within(rate, lambda traces: traces.size_bytes, settings, compilation)
+    return vote_within(rate, "bytes", lambda traces: traces.size_bytes, settings, compilation)
 
 
 def _grounds(settings: BytesLimitingSettings) -> str:

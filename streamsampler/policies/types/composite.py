@@ -1,6 +1,6 @@
 """`composite`: shares a number of spans per second among policies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Final, Literal
@@ -8,6 +8,9 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from streamsampler.estimates.summaries import Summary
+from streamsampler.estimates.tables import RateTable
+from streamsampler.policies.demands import DemandRecord, LimitShare, Plan, limit_plan
 from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.schema import Policy, Settings
 from streamsampler.policies.sentences import did_you_mean, listed, shown
@@ -150,6 +153,7 @@ class _Accounts:
     """What the sub-policies of one partition have spent, and the time, which is one for all."""
 
     accounts: list[Ints64]
+    limits: list[LimitShare]
     now_ms: int = 0
 
     def times(self, times: Ints64) -> Ints64:
@@ -158,6 +162,11 @@ class _Accounts:
         self.now_ms = int(forwards[-1])
         return forwards
 
+    def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
+        """Tell what was asked for; `policies.demands.Asking` says how."""
+        for limit in self.limits:
+            yield from limit.tell(partition, before, part)
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -165,7 +174,18 @@ class _Part:
 
     vote: Vote
     share: SecondShare
+    plan: Plan
     place: int
+
+    def spend(
+        self, accounts: _Accounts, table: RateTable | None, partition: int, times: Ints64,
+        spans: Ints64,
+    ) -> Bools:  # fmt: skip
+        """Let traces of one partition pass while there is something left for them."""
+        limit = accounts.limits[self.place]
+        limit.note(times, spans)
+        shares = limit.equal_shares(table, partition)
+        return self.share.spend(accounts.accounts[self.place], times, spans, shares)
 
 
 def _compile(settings: CompositeSettings, compilation: Compilation) -> Vote:
@@ -173,11 +193,24 @@ def _compile(settings: CompositeSettings, compilation: Compilation) -> Vote:
         _Part(
             compilation.part(policy),
             SecondShare(settings.share(policy.name), compilation.partitions),
+            limit_plan(
+                # Not the name of the sub-policy, which may have a limit of its own.
+                (*compilation.path, policy.name, ""),
+                "spans",
+                float(settings.share(policy.name)),
+                compilation.partitions,
+            ),
             place,
         )
         for place, policy in enumerate(settings.ordered())
     ]
-    memory = compilation.memory(settings, lambda: _Accounts([part.share.begin() for part in parts]))
+    memory = compilation.memory(
+        settings,
+        lambda: _Accounts(
+            [part.share.begin() for part in parts],
+            [LimitShare(DemandRecord(part.plan)) for part in parts],
+        ),
+    )
     nothing = np.zeros(0, np.int64)
     parts[0].share.spend(parts[0].share.begin(), nothing, nothing)  # compiled before it is needed
     goes_on = settings.overflow == "next"
@@ -201,9 +234,11 @@ def _compile(settings: CompositeSettings, compilation: Compilation) -> Vote:
                 open_ = open_ & ~votes.failed
             wanted = open_ & votes.sampled
             passed = np.zeros(len(traces), np.bool_)
+            table = compilation.rates.find(part.plan, times[wanted])
             for partition, rows in rows_by_partition(traces, wanted):
-                account = memory.of(partition).accounts[part.place]
-                passed[rows] = part.share.spend(account, times[rows], traces.spans[rows])
+                passed[rows] = part.spend(
+                    memory.of(partition), table, partition, times[rows], traces.spans[rows]
+                )
             sampled |= passed
             open_ = open_ & ~(passed if goes_on else wanted)
         unknown = np.full(len(traces), NO_THRESHOLD, np.uint64)

@@ -31,7 +31,7 @@ class RateLimitingSettings(Settings):
 
 def _compile(settings: RateLimitingSettings, compilation: Compilation) -> Vote:
     rate = Rate.of(settings.spans_per_second, settings.burst_capacity)
-    return vote_within(rate, lambda traces: traces.spans, settings, compilation)
+    return vote_within(rate, "spans", lambda traces: traces.spans, settings, compilation)
 
 
 def _grounds(settings: RateLimitingSettings) -> str:

@@ -1,6 +1,7 @@
 """Shares of a second on stream time: so much passes in each, and what is left over is gone.
 
-A share is the group's. Each partition has an equal part of it, counted in millionths of a span.
+A share is the group's. Each partition has an equal part of it, or the one that the control plane
+tells, counted in millionths of a span.
 
 Hot: one step of a compiled loop, about 20 ns, for each trace that is asked about.
 """
@@ -69,19 +70,22 @@ class SecondShare:
         """An account of which nothing has been spent."""
         return np.array([0, _NEVER], np.int64)
 
-    def spend(self, account: Ints64, times: Ints64, spans: Ints64) -> Bools:
+    def spend(
+        self, account: Ints64, times: Ints64, spans: Ints64, equal_shares: float = 1
+    ) -> Bools:
         """Let traces of one partition pass while there is something left for them.
 
         Args:
             account: The partition's; changed.
             times: int64[m], stream time, ms.
             spans: int64[m], how many spans each trace has.
+            equal_shares: How many equal parts the partition has.
 
         Returns:
             bool[m], which pass.
         """
         group = self.spans if self.spans < MOST else Fraction(MOST)
-        most, share = int(group), int(group * _PARTS / self.partitions)
+        most, share = int(group), int(group * _PARTS / self.partitions * equal_shares)
         passed = np.empty(len(spans), np.bool_)
         costs = np.minimum(spans, most + 1) * _PARTS
         spend_share(account, times // _MS_PER_SECOND, costs, share, most * _PARTS, passed)

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from streamsampler.estimates import MODULUS
 from streamsampler.estimates.summaries import Goal, Key
-from streamsampler.policies.budgets import Account, Plan
+from streamsampler.policies.budgets import Account
+from streamsampler.policies.demands import DemandRecord, Plan
 from streamsampler.policies.policy_type import Compilation, PolicyType
 from streamsampler.policies.schema import Settings
 from streamsampler.policies.sentences import shown
@@ -192,14 +193,14 @@ def _within_budget(
     kept[list(_by_number(dict.fromkeys(settings.always_keep, ALL), compilation))] = True
     shared = Plan("/".join(compilation.path), _goal(settings, budget), compilation.partitions)
     shares = compilation.memory(
-        settings, lambda: TenantShares(plan, Account(shared), compilation.tenants)
+        settings, lambda: TenantShares(plan, Account(DemandRecord(shared)), compilation.tenants)
     )
 
     def vote(traces: DueTraces, asked: Bools) -> Votes:
         always = (traces.tenant < len(kept)) & kept[np.minimum(traces.tenant, len(kept) - 1)]
         thresholds = np.where(always, np.uint64(0), np.uint64(MODULUS))
         costs = _COSTS[counted](traces)
-        told = compilation.rates.find(shared.policy, int(np.count_nonzero(asked & ~always)))
+        told = compilation.rates.find(shared, traces.decided_ms[asked & ~always])
         for partition, rows in rows_by_partition(traces, asked & ~always):
             thresholds[rows] = shares.of(partition).decide(
                 told, traces.decided_ms[rows], traces.tenant[rows], costs[rows]

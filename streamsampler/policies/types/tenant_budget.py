@@ -219,7 +219,7 @@ class TenantShares:
         self.demands.grow(self.plan, tenants)
         caps, size = self.demands.caps, len(self.demands.caps)
         allowed = caps[tenants] > 0
-        self.account.note(times[allowed], tenants[allowed], costs[allowed], size)
+        self.account.asked.note(times[allowed], tenants[allowed], costs[allowed], size)
         if table is None:
             return self.demands.decide(self.plan, times, tenants, costs)
         rates = np.minimum(self.account.rates(table, size, self._names), caps)
@@ -231,8 +231,8 @@ class TenantShares:
         return thresholds(np.minimum(chances, caps[tenants]))
 
     def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
-        """Tell what was asked for; `policies.budgets.Asking` says how."""
-        return self.account.tell(self._names(), partition, before, part)
+        """Tell what was asked for; `policies.demands.Asking` says how."""
+        return self.account.asked.tell(self._names(), partition, before, part)
 
     def _names(self) -> list[Key]:
         return [(self.tenants.name(number),) for number in range(len(self.demands.caps))]

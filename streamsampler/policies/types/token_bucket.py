@@ -1,18 +1,21 @@
 """Token buckets on stream time: what passes costs tokens, and tokens come back at a rate.
 
 A rate is the group's. Each partition has a bucket of its own, with an equal share of rate and
-capacity. Tokens are counted in whole parts, so small that a millisecond brings a whole number of
-them: no rounding adds up, and a replay decides alike.
+capacity, or the one that the control plane tells (`policies.demands.LimitShare`). Tokens are
+counted in whole parts, so small that a millisecond brings a whole number of them where shares are
+equal: no rounding adds up, and a replay decides alike.
 
 Hot: one step of a compiled loop, about 20 ns, for each trace that is asked about.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from streamsampler.estimates.summaries import Summary
+from streamsampler.policies.demands import DemandRecord, LimitShare, limit_plan
 from streamsampler.policies.policy_type import Compilation
 from streamsampler.policies.schema import Settings
 from streamsampler.policies.types.partition_rows import rows_by_partition
@@ -27,6 +30,8 @@ BURST: Final = 2
 
 _MS_PER_SECOND: Final = 1000
 _NEVER: Final = -(2**62)
+_EXACT: Final = 10**6
+_WORD: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,35 @@ class Rate:
             burst: The capacity; 0 for twice the rate.
         """
         return cls(min(per_second, MOST), min(burst or BURST * per_second, MOST))
+
+    def fine(self, partitions: int) -> int:
+        """Tell how finely a token is to be cut, so that a partition's share of the rate is exact.
+
+        Args:
+            partitions: How many share it.
+
+        Returns:
+            So large that a millisecond brings a million parts, or as large as a word allows.
+        """
+        whole = max(1, self.capacity) * _MS_PER_SECOND * partitions
+        return max(1, min(_EXACT // max(1, self.per_second), _WORD // whole))
+
+
+@dataclass(slots=True)
+class Bucket:
+    """One partition's bucket.
+
+    Attributes:
+        level: int64[2], parts of tokens that it has, and the time of that, ms.
+        share: Its share of the group's.
+    """
+
+    level: Ints64
+    share: LimitShare
+
+    def tell(self, partition: int, before: int | None, part: int) -> Iterator[Summary]:
+        """Tell what was asked for; `policies.demands.Asking` says how."""
+        return self.share.tell(partition, before, part)
 
 
 @kernel
@@ -94,6 +128,7 @@ def spend(
 
 def vote_within(
     rate: Rate,
+    unit: str,
     cost: Callable[[DueTraces], Ints64],
     settings: Settings,
     compilation: Compilation,
@@ -103,10 +138,12 @@ def vote_within(
     With one partition this is the Collector's limiter. With several, a trace that costs more than
     a partition's share of the capacity passes when that partition's bucket is full; so in any T
     seconds at most rate * T and, for each partition, the larger of its share of the capacity and
-    its largest trace pass. What costs more than the whole capacity never passes.
+    its largest trace pass, as long as shares stay as they are. What costs more than the whole
+    capacity never passes.
 
     Args:
         rate: The group's.
+        unit: What a token is, `spans` or `bytes`.
         cost: Tells int64[n], what each trace costs.
         settings: The policy's.
         compilation: Remembers the buckets.
@@ -114,22 +151,33 @@ def vote_within(
     Returns:
         A vote that nobody knows the chance of.
     """
-    unit = _MS_PER_SECOND * compilation.partitions  # parts of a token
-    full, largest = rate.capacity * _MS_PER_SECOND, rate.capacity * unit
-    buckets = compilation.memory(settings, lambda: np.array([full, _NEVER], np.int64))
+    plan = limit_plan(compilation.path, unit, rate.per_second, compilation.partitions)
+    fine = rate.fine(compilation.partitions)
+    parts = _MS_PER_SECOND * compilation.partitions * fine  # of a token
+    per_ms, full = rate.per_second * fine, rate.capacity * _MS_PER_SECOND * fine
+    largest = rate.capacity * parts
+    buckets = compilation.memory(
+        settings,
+        lambda: Bucket(np.array([full, _NEVER], np.int64), LimitShare(DemandRecord(plan))),
+    )
     nothing = np.zeros(0, np.int64)
     # Compiled now, so that no trace waits for it.
-    spend(np.zeros(2, np.int64), nothing, nothing, rate.per_second, full, largest, nothing > 0)
+    spend(np.zeros(2, np.int64), nothing, nothing, per_ms, full, largest, nothing > 0)
 
     def vote(traces: DueTraces, asked: Bools) -> Votes:
         n = len(traces)
         sampled = np.zeros(n, np.bool_)
-        costs = np.minimum(cost(traces), rate.capacity + 1) * unit
+        whole = cost(traces)
+        costs = np.minimum(whole, rate.capacity + 1) * parts
+        table = compilation.rates.find(plan, traces.decided_ms[asked])
         for partition, rows in rows_by_partition(traces, asked):
+            bucket, times = buckets.of(partition), traces.decided_ms[rows]
+            bucket.share.note(times, np.where(whole[rows] > rate.capacity, 0, whole[rows]))
+            shares = bucket.share.equal_shares(table, partition)
             passed = np.empty(len(rows), np.bool_)
             spend(
-                buckets.of(partition), traces.decided_ms[rows], costs[rows], rate.per_second,
-                full, largest, passed,
+                bucket.level, times, costs[rows], int(per_ms * shares), int(full * shares),
+                largest, passed,
             )  # fmt: skip
             sampled[rows] = passed
         return Votes(sampled, np.full(n, NO_THRESHOLD, np.uint64))

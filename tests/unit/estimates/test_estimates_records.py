@@ -87,7 +87,7 @@ TABLES: list[Table] = [
     ThresholdTable(
         5_000, {(b"t", b"s", b"n"): GroupThresholds(9, (1.0, 2.0, 3.0, 4.0, 5.0), None, False)}
     ),
-    RateTable(5_000, "set/policy", 10.0, {(b"a", b"b"): 0.25}, 0.5),
+    RateTable(5_000, "set/policy", 10.0, "fair", {(b"a", b"b"): 0.25}, 0.5),
 ]
 
 

@@ -21,9 +21,9 @@ from streamsampler.policies.budgets import (
     Account,
     Budget,
     KeyNumbers,
-    Plan,
     govern,
 )
+from streamsampler.policies.demands import DemandRecord, Plan
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.roots import RootNumbers
 from streamsampler.policies.votes import Ints32
@@ -109,7 +109,7 @@ class Fleet:
         groups, self.numbers = named_groups()
         plan = Plan("goal", goal, self.partitions)
         self.budgets = [
-            Budget(Account(plan), KeyNumbers(groups, ("tenant", "service", "name")))
+            Budget(Account(DemandRecord(plan)), KeyNumbers(groups, ("tenant", "service", "name")))
             for _ in range(self.partitions)
         ]
         self.rng = np.random.default_rng(self.seed)

@@ -1,7 +1,7 @@
 """What follows from summaries: thresholds, rates, and the health of what is traced."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgpack
 import numpy as np
@@ -25,7 +25,7 @@ from streamsampler.estimates.tables import GroupThresholds, RateTable, Threshold
 from topologies.durations import Durations
 from topologies.entries import Entry
 from topologies.health import Health
-from topologies.rates import Rates, shared, smoothed_demand
+from topologies.rates import LEAST_SHARE, Rates, partition_shares, shared, smoothed_demand
 from topologies.shards import Shards, Taken
 from topologies.thresholds import MOST_BYTES, Thresholds, _chunks, make_shards
 
@@ -182,13 +182,53 @@ def test_a_key_that_asks_no_more_fades() -> None:
     st.sampled_from(["fair", "log"]),
 )
 def test_shared_rates_hold_the_goal_and_waste_nothing(
-    asked: dict[Key, float], per_second: float, balance: str
+    asked: dict[Key, float], per_second: float, balance: Literal["fair", "log"]
 ) -> None:
     goal = Goal("traces", per_second, 0.5, balance, {}, 1.0, {}, 1.0, 100)
     rates = shared(goal, asked, {})
     assert all(0 < rate <= 1 for rate in rates.values())
     kept = sum(rates[key] * asked[key] for key in asked)
     assert kept == pytest.approx(min(per_second, sum(asked.values())), rel=1e-6, abs=1e-2)
+
+
+PARTITIONS = 12
+
+
+@given(
+    st.dictionaries(st.integers(0, PARTITIONS - 1), st.floats(0.001, 1e6), max_size=PARTITIONS),
+    st.floats(0.1, 1e6),
+)
+def test_shares_of_a_limit_add_up_to_it_and_follow_demand(
+    asked: dict[int, float], per_second: float
+) -> None:
+    goal = Goal("spans", per_second, 0.1, "shares", {}, 1.0, {}, 1.0, PARTITIONS)
+    demand: dict[Key, float] = {(b"%d" % one,): cost for one, cost in asked.items()}
+    shares, rest = partition_shares(goal, demand)
+    assert shares.keys() == demand.keys()
+    assert sum(shares.values()) + rest * (PARTITIONS - len(shares)) == pytest.approx(1.0)
+    assert min((*shares.values(), rest)) >= LEAST_SHARE / PARTITIONS * (1 - 1e-9)
+    backwards = dict(reversed(demand.items()))
+    assert partition_shares(goal, backwards) == (shares, rest)
+    level = max(shares.values(), default=rest) * per_second
+    for key, share in shares.items():  # whoever has less than the most has what it asks for
+        assert share * per_second >= min(demand[key], level) * (1 - 1e-6)
+
+
+def test_a_limit_of_nothing_is_shared_evenly() -> None:
+    goal = Goal("spans", 0.0, 0.1, "shares", {}, 1.0, {}, 1.0, 4)
+    assert partition_shares(goal, {(b"1",): 5.0}) == ({}, 0.25)
+
+
+def test_what_a_policy_of_the_same_name_asked_for_otherwise_does_not_count() -> None:
+    window = Rates()
+    window.put(entry(1), Summary("demands", 0, 1, 0, (demand({A: 500.0}),)))
+    limit = Goal("spans", 10.0, 0.5, "shares", {}, 1.0, {}, 1.0, 2)
+    now = Demand("p", limit, {(b"0",): (10, 500.0)})
+    window.put(entry(2), Summary("demands", 0, 2, 0, (now,)))
+    table = tables.unpack(window.tables()[b"rates/p"])
+    assert isinstance(table, RateTable)
+    assert table.balance == "shares"
+    assert list(table.rates) == [(b"0",)]
 
 
 def test_rates_are_capped_and_rise_by_steps() -> None:
