@@ -1,9 +1,10 @@
 """Which partitions wait when the buffer is nearly full.
 
-A trace leaves the buffer when its partition's stream time passes its deadline, and only records
-move stream time. So not all may wait: the partition whose stream time is furthest behind goes on,
-alone, until the others are no longer ahead of it or there is room again. When that is not enough,
-the engine decides early.
+A trace leaves the buffer when its partition's stream time passes its deadline, and where there are
+records to read only they move it. So not all may wait: of the partitions that have something to
+read, the one whose stream time is furthest behind goes on, alone, until the others are no longer
+ahead of it or there is room again. Those that were read to their end hold nobody up, however far
+behind they are: the wall clock carries them on. When that is not enough, the engine decides early.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ def waiting(stream_times_ms: Mapping[int, int], *, nearly_full: bool) -> frozens
     """Tell which partitions wait.
 
     Args:
-        stream_times_ms: The stream time of each partition that is read, ms.
+        stream_times_ms: The stream time of each partition that has something to read, ms.
         nearly_full: Whether the buffer is over its soft limit.
 
     Returns:
@@ -71,7 +72,11 @@ class Backpressure:
             or size > limits.soft_share * limits.buffered_bytes
         )
         held = self._ownership.within(*COMMITTED)
-        times = {partition: self._sampler.stream_time_ms(partition) for partition in held}
+        times = {
+            partition: self._sampler.stream_time_ms(partition)
+            for partition in held
+            if partition not in self._idle
+        }
         wait = waiting(times, nearly_full=nearly_full)
         paused = set(self._ownership.within(State.PAUSED))
         for partition in sorted(wait - paused):

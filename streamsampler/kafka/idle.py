@@ -12,7 +12,7 @@ TICK_MS: Final = 100
 
 @dataclass(slots=True)
 class _Idle:
-    stream_time_ms: int  # when it fell idle
+    stream_time_ms: int  # when it fell idle; -1: nothing was ever read, nothing is carried on
     since_ms: int  # when that was
     advanced_ms: int  # when it was last advanced
 
@@ -31,12 +31,15 @@ class IdleClocks:
             stream_time_ms: Its stream time; -1, nothing ever read, has nothing to carry on.
             now_ms: The clock.
         """
-        if stream_time_ms >= 0 and partition not in self._idle:
+        if partition not in self._idle:
             self._idle[partition] = _Idle(stream_time_ms, now_ms, now_ms)
 
     def woke(self, partition: int) -> None:
         """Note that a partition has records again, or is no longer ours."""
         self._idle.pop(partition, None)
+
+    def __contains__(self, partition: object) -> bool:
+        return partition in self._idle
 
     def due(self, now_ms: int) -> list[tuple[int, int]]:
         """Tell which partitions' stream time moves on.
@@ -49,7 +52,7 @@ class IdleClocks:
         """
         advanced = []
         for partition, idle in self._idle.items():
-            if now_ms - idle.advanced_ms >= TICK_MS:
+            if idle.stream_time_ms >= 0 and now_ms - idle.advanced_ms >= TICK_MS:
                 idle.advanced_ms = now_ms
                 advanced.append((partition, idle.stream_time_ms + now_ms - idle.since_ms))
         return advanced

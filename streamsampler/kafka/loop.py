@@ -266,7 +266,16 @@ class Worker:
 
     def _advance_idle(self) -> None:
         for partition, stream_time_ms in self._idle.due(self._clock.monotonic_ms()):
-            self._deliver(self._sampler.advance(partition, stream_time_ms), None)
+            try:
+                outcome = self._sampler.advance(partition, stream_time_ms)
+            except StoreError:
+                raise
+            except Exception as error:
+                position = self._sampler.checkpoint(partition).position
+                words = self._suspects.accuse_nobody(partition, position, error)
+                _log.exception("engine_failed", records=0, problem=words)
+                raise RollBackError(f"the engine failed while time moved on: {words}") from error
+            self._deliver(outcome, None)
 
     def _go_on_taking_over(self) -> None:
         now_ms = self._clock.monotonic_ms()

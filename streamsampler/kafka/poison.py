@@ -3,6 +3,10 @@
 When the engine raises on a batch, nobody knows which record it was. Everything since the last
 commit is undone, and the records of that batch are taken one at a time. The one that raises again,
 alone, is condemned: it goes to the dead letters and the others go on.
+
+What raises may also be a verdict that a record, or the clock, has made due; then no record is to
+blame, and the same place fails again and again. After a handful of failures that no record has got
+past, the worker stops.
 """
 
 import traceback
@@ -18,7 +22,7 @@ from streamsampler.spans.records import RecordBatch
 
 REASON: Final = "engine_error"
 IN_A_ROW: Final = 20
-"""So many condemned records, and no good one between them: not the records are at fault."""
+"""So many failures, and no good record past the last of them: not the records are at fault."""
 
 
 class Suspects:
@@ -28,6 +32,7 @@ class Suspects:
         self._until: dict[int, int] = {}
         self._condemned: dict[tuple[int, int], MalformedRecord] = {}
         self._in_a_row = 0
+        self._last = (-1, -1)  # partition and offset of the last failure
 
     @property
     def condemned(self) -> Mapping[tuple[int, int], MalformedRecord]:
@@ -74,18 +79,41 @@ class Suspects:
         partition, offset = int(batch.partitions[0]), int(batch.offsets[0])
         if len(batch) == 1 and offset < self._until.get(partition, -1):
             self._condemned[partition, offset] = MalformedRecord(REASON, words)
-            self._in_a_row += 1
-            if self._in_a_row >= IN_A_ROW:
-                raise FailStopError(
-                    f"the engine failed on {IN_A_ROW} records in a row, so that it is not they "
-                    f"that are at fault; the last time with: {words}. Nothing is committed past "
-                    "them. This is an error of streamsampler: please report it."
-                ) from error
+            self._count(partition, offset, words, error)
         else:
             for number in np.unique(batch.partitions).tolist():
                 last = int(batch.offsets[batch.partitions == number].max())
                 self._until[number] = max(self._until.get(number, -1), last + 1)
         return words
+
+    def accuse_nobody(self, partition: int, position: int, error: Exception) -> str:
+        """Take note that the engine raised while nothing but stream time moved on.
+
+        Args:
+            partition: The input partition.
+            position: The offset behind the last record taken in.
+            error: What it raised.
+
+        Returns:
+            The last line of its traceback.
+
+        Raises:
+            FailStopError: It raises again and again.
+        """
+        words = traceback.format_exception_only(error)[-1].strip()
+        self._count(partition, position - 1, words, error)
+        return words
+
+    def _count(self, partition: int, offset: int, words: str, error: Exception) -> None:
+        self._in_a_row += 1
+        self._last = (partition, offset)
+        if self._in_a_row >= IN_A_ROW:
+            raise FailStopError(
+                f"the engine failed {IN_A_ROW} times in a row at partition {partition}, offset "
+                f"{offset}, and before, so that the records are not at fault; the last time with: "
+                f"{words}. Nothing is committed past them. This is an error of streamsampler: "
+                "please report it."
+            ) from error
 
     def acquit(self, batch: RecordBatch) -> None:
         """Take note that the engine took a batch.
@@ -93,9 +121,8 @@ class Suspects:
         Args:
             batch: What it was given.
         """
-        if self._in_a_row and (int(batch.partitions[0]), int(batch.offsets[0])) not in (
-            self._condemned
-        ):
+        partition, offset = self._last
+        if self._in_a_row and np.any((batch.partitions == partition) & (batch.offsets > offset)):
             self._in_a_row = 0
 
     def forget(self, partition: int) -> None:

@@ -22,6 +22,7 @@ from streamsampler.kafka.clock import Clock
 from streamsampler.kafka.errors import FailStopError, NotYetError, RestartError, RollBackError
 from streamsampler.kafka.loop import MEND_MS, SLICE_MS, Links, Worker
 from streamsampler.kafka.offsets import Start
+from streamsampler.kafka.poison import IN_A_ROW
 from streamsampler.kafka.readback import Found
 from streamsampler.kafka.reporting import Watch
 from streamsampler.observe import Vitals
@@ -809,6 +810,21 @@ def test_a_record_that_makes_the_engine_raise_is_set_aside_and_the_others_go_on(
     ]
 
 
+def test_when_time_alone_makes_the_engine_raise_all_is_undone_and_in_the_end_it_stops(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def advance(_partition: int, _stream_time_ms: int) -> Outcome:
+        raise ValueError("a verdict")
+
+    monkeypatch.setattr(scene.engine, "advance", advance)
+    scene.starts[0] = Start(Checkpoint(1, 1, 5_000), 0)
+    again = [bring(end(0, 1)), scene.wait(150), scene.wait(1)]
+    with capture_logs() as logs, pytest.raises(FailStopError, match="ValueError: a verdict"):
+        scene.play(assign(0), scene.wait(1), *(again * (IN_A_ROW + 5)))
+    assert len(scene.of("abort")) == IN_A_ROW - 1
+    assert [one["event"] for one in logs].count("engine_failed") == IN_A_ROW - 1
+
+
 # Overload
 
 
@@ -837,6 +853,23 @@ def test_over_the_soft_limit_those_ahead_wait_for_the_one_behind(scene: Scene) -
         ("resume", 0),
         ("submit", [1, 12]),
     ]
+
+
+@pytest.mark.parametrize("stream_time_ms", [-1, 1_000])
+def test_a_partition_with_nothing_to_read_holds_nobody_up_however_far_behind(
+    scene: Scene, stream_time_ms: int
+) -> None:
+    day_ms = 86_400_000
+    scene.now_ms = 2 * day_ms
+    scene.starts[1] = Start(Checkpoint(10, 10, stream_time_ms), 0)
+    scene.play(
+        assign(0, 1),
+        bring(record(0, 0, day_ms), end(1, 10)),
+        scene.then(lambda: setattr(scene.engine, "spans", 60)),
+        scene.wait(1_000),
+        bring(record(0, 1, day_ms)),
+    )
+    assert scene.of("submit") == [("submit", [0]), ("submit", [1])]
 
 
 # Time, policies and counts

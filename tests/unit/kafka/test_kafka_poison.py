@@ -1,5 +1,7 @@
 """A record that makes the engine raise is found by taking records alone, and set aside."""
 
+from collections.abc import Sequence
+
 import pytest
 from confluent_kafka import Message
 
@@ -59,7 +61,7 @@ def test_when_one_after_the_other_fails_the_worker_stops() -> None:
     for offset in range(IN_A_ROW - 1):
         suspects.accuse(batch((0, offset)), ValueError("x"))
         suspects.acquit(batch((0, offset)))  # as a dead letter
-    with pytest.raises(FailStopError, match=r"not they that are at fault.*ValueError: x"):
+    with pytest.raises(FailStopError, match=r"records are not at fault.*ValueError: x"):
         suspects.accuse(batch((0, IN_A_ROW - 1)), ValueError("x"))
 
 
@@ -70,6 +72,40 @@ def test_a_good_record_between_them_says_that_the_records_are_at_fault() -> None
         suspects.accuse(batch((0, offset)), ValueError("x"))
         suspects.acquit(batch((0, offset + 1)))
     assert len(suspects.condemned) == 3 * IN_A_ROW / 2
+
+
+def test_when_the_same_place_fails_whatever_is_condemned_the_worker_stops() -> None:
+    """A verdict raises that each record from the fourth on makes due; those before are good."""
+    suspects = Suspects()
+
+    def submit_again(records: Sequence[Message]) -> None:
+        all(map(submit, suspects.parts(records)))
+
+    def submit(part: Sequence[Message]) -> bool:
+        made = read_messages(part, 10).batch
+        if made.offsets.max() >= 103:
+            suspects.accuse(made, ValueError("a verdict"))
+            return False
+        suspects.acquit(made)
+        return True
+
+    records = [record(0, offset) for offset in range(100, 110)]
+    for _ in range(IN_A_ROW):  # each round ends with a roll-back, after which all come again
+        submit_again(records)
+    with pytest.raises(FailStopError, match=r"partition 0, offset 103.*ValueError: a verdict"):
+        submit_again(records)
+
+
+def test_when_time_alone_makes_the_engine_fail_the_worker_stops_unless_records_get_past() -> None:
+    suspects = Suspects()
+    for _ in range(3 * IN_A_ROW):
+        suspects.accuse_nobody(0, 5, ValueError("x"))
+        suspects.acquit(batch((1, 9), (0, 5)))
+    for _ in range(IN_A_ROW - 1):
+        suspects.accuse_nobody(0, 5, ValueError("x"))
+        suspects.acquit(batch((0, 4)))  # read again after the roll-back
+    with pytest.raises(FailStopError, match="partition 0, offset 4"):
+        suspects.accuse_nobody(0, 5, ValueError("x"))
 
 
 def test_a_partition_that_left_takes_its_suspects_along() -> None:
