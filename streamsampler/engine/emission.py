@@ -17,7 +17,7 @@ import numpy as np
 from streamsampler.estimates import NO_THRESHOLD
 from streamsampler.outcome import Emission
 from streamsampler.spans.columns import Booleans, Int64s, Rows, UInt64s
-from streamsampler.spans.payload import Identity, RecordParts, put_together, take_apart
+from streamsampler.spans.payload import Identity, RecordParts, put_together, split, take_apart
 from streamsampler.spans.records import Headers, RecordBatch
 from streamsampler.spans.stamping import span_attributes, stamp
 from streamsampler.store import Shelf
@@ -33,11 +33,13 @@ class Stamps:
 
     Attributes:
         thresholds: uint64[n], T of their verdicts, `NO_THRESHOLD` where there is none.
+        most_bytes: The largest value of an emission, but for a single span.
         attributes: Of each, what is added to its spans (`stamping.span_attributes`); None:
             attributes stay as they are.
     """
 
     thresholds: UInt64s
+    most_bytes: int
     attributes: Sequence[bytes] | None = None
 
     def room(self) -> Int64s:
@@ -55,7 +57,7 @@ class Stamps:
             places: For each the place of its trace.
 
         Returns:
-            The same emissions.
+            The same emissions; one that is too large comes in several, cut between its spans.
         """
         if not emissions:
             return []
@@ -72,13 +74,22 @@ class Stamps:
         stamped = body.tobytes()
         cuts = ends.tolist()
         return [
-            replace(one, value=stamped[first:last])
+            part
             for one, first, last in zip(emissions, cuts, cuts[1:], strict=False)
+            for part in self._within(replace(one, value=stamped[first:last]))
         ]
+
+    def _within(self, emission: Emission) -> Iterator[Emission]:
+        """Cut what is still too large: a single record, or one that grew more than was foreseen."""
+        if len(emission.value) <= self.most_bytes or emission.spans == 1:
+            yield emission
+            return
+        for value, spans in split(emission.value, emission.trace_id, self.most_bytes):
+            yield replace(emission, value=value, spans=spans)
 
 
 def kept_traces(
-    shelf: Shelf, partition: int, traces: Rows, records: Int64s, most_bytes: int, stamps: Stamps
+    shelf: Shelf, partition: int, traces: Rows, records: Int64s, stamps: Stamps
 ) -> list[Emission]:
     """Make the emissions of traces that are kept.
 
@@ -87,11 +98,11 @@ def kept_traces(
         partition: The input partition.
         traces: `TRACE` rows [n], the kept ones.
         records: int64[spans of these], record numbers, trace by trace.
-        most_bytes: The largest value; a trace beyond it comes in several, cut between records.
         stamps: What their spans are to state.
 
     Returns:
-        One emission a trace, or several.
+        One emission a trace; several, where it is larger than one may be: cut between records
+        where that is enough, else between spans.
 
     Raises:
         StoreError: A block cannot be read.
@@ -110,7 +121,7 @@ def kept_traces(
     for place, end in enumerate(ends.tolist()):
         trace_id = words[16 * place : 16 * place + 16]
         headers = _headers(found.headers, start, end)
-        parts = _cuts(grown, start, end, most_bytes)
+        parts = _cuts(grown, start, end, stamps.most_bytes)
         whole = found.whole[start:end].all()
         made = _whole(found, parts) if whole else _selected(found, parts, numbers, trace_id, apart)
         for value, spans in made:
@@ -218,7 +229,7 @@ def late_spans(
         stamps: What the late spans are to state, n of them.
 
     Returns:
-        One emission for each record and trace.
+        One emission for each record and trace, or several.
     """
     keys = np.stack([late["record"].astype(np.uint64), late["trace_hi"], late["trace_lo"]])
     groups, places, counts = np.unique(keys, axis=1, return_index=True, return_counts=True)

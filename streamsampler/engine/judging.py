@@ -172,8 +172,7 @@ class Judge:
         outcome.emissions.extend(
             kept_traces(
                 partition.shelf, partition.number, traces[kept],
-                records[np.repeat(kept, traces["spans"])], self._form.most_bytes,
-                self._stamps(verdicts, kept),
+                records[np.repeat(kept, traces["spans"])], self._stamps(verdicts, kept),
             )
         )  # fmt: skip
         outcome.decisions.extend(
@@ -226,17 +225,19 @@ class Judge:
 
     def _late_stamps(self, thresholds: UInt64s) -> Stamps:
         if not self._form.attributes:
-            return Stamps(thresholds)
+            return Stamps(thresholds, self._form.most_bytes)
         counts = adjusted_counts(thresholds).tolist()
-        return Stamps(thresholds, [attributes_of(None, count) for count in counts])
+        attributes = [attributes_of(None, count) for count in counts]
+        return Stamps(thresholds, self._form.most_bytes, attributes)
 
     def _stamps(self, verdicts: Verdicts, kept: Booleans) -> Stamps:
         thresholds = verdicts.threshold[kept]
         if not self._form.attributes:
-            return Stamps(thresholds)
+            return Stamps(thresholds, self._form.most_bytes)
         names = map(self._words.names.__getitem__, verdicts.policy[kept].tolist())
         counts = verdicts.adjusted[kept].tolist()
-        return Stamps(thresholds, list(map(attributes_of, names, counts)))
+        attributes = list(map(attributes_of, names, counts))
+        return Stamps(thresholds, self._form.most_bytes, attributes)
 
     def settle(self, partition: Partition, before: int | None) -> None:
         """Work out what the partition's intervals come to that are over.

@@ -7,7 +7,7 @@ meet the original.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from google.protobuf.descriptor import FileDescriptor
@@ -211,6 +211,47 @@ def put_together(
         if len(seen) > before:
             traces.MergeFrom(record.shell)
     return traces.SerializeToString(deterministic=True), len(seen) - earlier
+
+
+def split(value: bytes, trace_id: bytes, most_bytes: int) -> list[tuple[bytes, int]]:
+    """Cut a trace's record between its spans, so that no part is too large.
+
+    Args:
+        value: An OTLP protobuf `TracesData` with spans of one trace, each once.
+        trace_id: 16 bytes.
+        most_bytes: The largest part; a single span may be larger.
+
+    Returns:
+        Each part and its number of spans, in their order; each has the resources, scopes and
+        schema URLs of its spans, and what the record has beside them is in the first.
+
+    Raises:
+        MalformedPayloadError: The bytes are no such message.
+    """
+    return list(_split(take_apart(value), trace_id, most_bytes))
+
+
+def _split(record: RecordParts, trace_id: bytes, most_bytes: int) -> Iterator[tuple[bytes, int]]:
+    value, spans = put_together([record], trace_id)
+    if len(value) <= most_bytes or spans < 2:
+        yield value, spans
+        return
+    half = spans // 2
+    yield from _split(_some(record, 0, half, record.shell), trace_id, most_bytes)
+    yield from _split(_some(record, half, spans, new_traces()), trace_id, most_bytes)
+
+
+def _some(record: RecordParts, start: int, stop: int, shell: TracesData) -> RecordParts:
+    """A record with some of its spans alone, by their places in it."""
+    resources, place = [], 0
+    for resource in record.resources:
+        scopes = []
+        for scope in resource.scopes:
+            first, behind = max(start - place, 0), max(stop - place, 0)
+            scopes.append(replace(scope, spans=scope.spans[first:behind]))
+            place += len(scope.spans)
+        resources.append(replace(resource, scopes=tuple(scopes)))
+    return RecordParts(shell, tuple(resources))
 
 
 def _add_resource(

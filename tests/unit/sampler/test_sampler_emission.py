@@ -217,6 +217,33 @@ def test_a_large_trace_that_is_taken_apart_is_cut_too(
     assert all(len(one.value) <= most_bytes or one.spans == 1 for one in emissions)
 
 
+@pytest.mark.parametrize("attributes", [False, True])
+@pytest.mark.parametrize("more", [b"", record(99, trace=OTHER)])
+def test_a_single_record_that_is_too_large_is_cut_between_its_spans(
+    store: BlockStore, *, attributes: bool, more: bytes
+) -> None:
+    limits = Limits(max_record_bytes=1_000)
+    sampler = Sampler(ALWAYS, store, limits, sampling_attributes=attributes)
+    sampler.assign(0)
+    values = [record(*range(1, 61), name=b"x" * 20) + more]
+    emissions = [one for one in kept(sampler, batch_of(values)) if one.trace_id == TRACE]
+    assert len(emissions) > 3
+    assert all(len(one.value) <= 1_000 for one in emissions)
+    assert [number for one in emissions for number, _, _ in identities(one)] == [*range(1, 61)]
+
+
+def test_late_spans_of_one_record_are_cut_likewise(store: BlockStore) -> None:
+    sampler = sampler_of(store, Limits(max_record_bytes=1_000))
+    sampler.submit(batch_of([record(100)]))
+    sampler.advance(0, 10_000)
+    late = batch_of([record(*range(1, 61), name=b"x" * 20)], first=1, time_ms=10_000)
+    emissions = sampler.submit(late).emissions
+    assert len(emissions) > 3
+    assert all(one.late and len(one.value) <= 1_000 for one in emissions)
+    assert [number for one in emissions for number, _, _ in identities(one)] == [*range(1, 61)]
+    assert sampler.counts(0).kept == 61
+
+
 def test_every_part_of_a_cut_trace_has_its_headers(store: BlockStore) -> None:
     pairs = [("tenant", b"gold")]
     values = [record(n, name=b"x" * 100) for n in (1, 2, 3)]

@@ -14,6 +14,7 @@ from streamsampler.spans.payload import (
     parse,
     put_together,
     spans_of,
+    split,
     take_apart,
 )
 from tests.oracle_otlp import Malformed, SpanFields, read_record, records
@@ -258,3 +259,31 @@ class TestParse:
 
         assert list(map(repr, fields([again]))) == list(map(repr, fields([value])))
         assert parse(again).SerializeToString(deterministic=True) == again
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 4), max_size=3), min_size=1, max_size=4), st.integers(1, 400)
+)
+def test_a_record_that_is_split_has_the_same_spans_in_parts_that_are_small_enough(
+    shape: list[list[int]], most_bytes: int
+) -> None:
+    """The shape: of each resource how many spans each of its scopes has."""
+    number, made = 0, []
+    for resource in shape:
+        scopes: list[bytes] = []
+        for spans in resource:
+            some = [
+                span(ONE, number + one + 1, more=delimited(5, b"n" * 20)) for one in range(spans)
+            ]
+            scopes.append(scope(*some, delimited(3, b"schema %d" % len(scopes))))
+            number += spans
+        made.append(record(*scopes, delimited(9, b"unknown")))
+    whole = b"".join(made) + delimited(11, b"beside them")
+    parts = split(whole, ONE, most_bytes)
+    assert [one for value, _ in parts for one in numbers(value)] == numbers(whole)
+    assert [count for _, count in parts] == [len(numbers(value)) for value, _ in parts]
+    assert all(len(value) <= most_bytes or count == 1 for value, count in parts if number)
+    assert list(map(content, fields([value for value, _ in parts]))) == list(
+        map(content, fields([whole]))
+    )
+    assert sum(b"beside them" in value for value, _ in parts) == (number > 0)
