@@ -80,7 +80,7 @@ def write_amplification(traces: int, console: Console) -> float:
                 sampler.submit(batch)
                 sampler.committed(0, sampler.checkpoint(0))
                 buffered += len(batch.buffer)
-                highest = max(highest, store.written_bytes())
+                highest = max(highest, store.table_bytes())
         share = (written() - start) / buffered
     console.print(
         f"{buffered / 1e6:,.0f} MB of records buffered: {share:.2f} bytes written a byte,"

@@ -1,12 +1,25 @@
 """What the engine gives back: emissions, decisions, dead letters, counts, checkpoints."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Final, NamedTuple, Self
+from operator import add
+from typing import Any, Final, NamedTuple, Self
 
 import msgpack
 
+from streamsampler.spans.malformed import REASONS
 from streamsampler.spans.records import Headers
 
+VERDICTS: Final = ("not_sampled", "sampled", "dropped")
+"""By their numbers in columns."""
+TRIGGERS: Final = ("complete", "timeout", "limit", "shutdown")
+"""What may bring a verdict about, likewise."""
+DELAYS_MS: Final = (
+    100, 500, 1_000, 2_000, 4_000, 6_000, 8_000, 10_000, 15_000, 20_000, 30_000, 45_000, 60_000,
+    90_000, 120_000, 300_000, 600_000,
+)  # fmt: skip
+"""The bounds by which decision delays are counted, each the largest of its own; those between the
+defaults of `completion_grace` and `decision_wait` are close."""
 _DECISION_VERSION: Final = 3
 _FIELDS_OF: Final = {2: 14, 3: 16}
 """Of each version that is read, how many fields follow it; later ones were added behind."""
@@ -58,7 +71,7 @@ class Decision(NamedTuple):
         trace_id: 16 bytes.
         decision: "sampled", "not_sampled" or "dropped".
         policy: The policy that sampled or dropped it, or None.
-        trigger: "complete", "timeout", "limit" or "shutdown".
+        trigger: One of `TRIGGERS`.
         threshold: T as th digits; None where no probability is known.
         adjusted_count: How many traces it stands for; None where that is not known.
         spans: Buffered spans, without duplicates.
@@ -166,7 +179,7 @@ class DeadLetter:
 
     Attributes:
         record: Its index in the batch.
-        reason: A word for metrics, such as "bad_span_id".
+        reason: One of `malformed.REASONS`.
         detail: A sentence that says what and where.
     """
 
@@ -195,16 +208,21 @@ class PolicyCounts:
     """What one policy did, traces all of them.
 
     Attributes:
-        named: Verdicts that name it: it sampled or dropped them.
+        named_by: Verdicts that name it, as it sampled or dropped the trace, by `TRIGGERS`.
         votes: Traces that it would have sampled or dropped by itself.
         failures: Traces that it could not evaluate, and was skipped for.
         dry: Verdicts that it would have made others, were it not in dry run.
     """
 
-    named: int = 0
+    named_by: tuple[int, ...] = (0,) * len(TRIGGERS)
     votes: int = 0
     failures: int = 0
     dry: int = 0
+
+    @property
+    def named(self) -> int:
+        """Verdicts that name it, whatever brought them about."""
+        return sum(self.named_by)
 
 
 class GroupKnowledge(NamedTuple):
@@ -243,16 +261,16 @@ class Counts:
         late_sampled: Of `kept`, those that came after the verdict.
         late_not_sampled: Of `not_sampled` and `dropped`, likewise.
         late_errors: Of `late_not_sampled`, those whose status is ERROR.
-        traces_sampled: Traces decided so.
-        traces_not_sampled: Traces decided so.
-        traces_dropped: Traces decided so.
-        traces_early: Of all decided traces, those whose verdict a limit brought on.
+        traces: Traces decided, by `TRIGGERS` and, within each, `VERDICTS`.
+        delays: Of these, how many waited so long from their first span to their verdict, in
+            stream time: up to each of `DELAYS_MS` and more than the one before; the last, longer.
+        delay_ms: How long they waited together.
         traces_buffered: Undecided traces.
         records_keyless: Records without a key.
         records_key_mismatch: Records whose key is not their payload's trace id.
         records_other_signal: Records whose header says that they are no traces; passed over.
         records_without_spans: Sound records with nothing in them.
-        records_dead: Records sent to the dead letters.
+        dead: Records sent to the dead letters, by `malformed.REASONS`.
         decisions_forgotten: Decisions forgotten before their time, for want of room.
         spans_out_forgotten: Spans that are out and were forgotten before their time, likewise.
         offsets_skipped: Offsets whose records were gone before they could be read.
@@ -269,16 +287,15 @@ class Counts:
     late_sampled: int = 0
     late_not_sampled: int = 0
     late_errors: int = 0
-    traces_sampled: int = 0
-    traces_not_sampled: int = 0
-    traces_dropped: int = 0
-    traces_early: int = 0
+    traces: tuple[int, ...] = (0,) * (len(TRIGGERS) * len(VERDICTS))
+    delays: tuple[int, ...] = (0,) * (len(DELAYS_MS) + 1)
+    delay_ms: int = 0
     traces_buffered: int = 0
     records_keyless: int = 0
     records_key_mismatch: int = 0
     records_other_signal: int = 0
     records_without_spans: int = 0
-    records_dead: int = 0
+    dead: tuple[int, ...] = (0,) * len(REASONS)
     decisions_forgotten: int = 0
     spans_out_forgotten: int = 0
     offsets_skipped: int = 0
@@ -288,7 +305,81 @@ class Counts:
         fates = self.kept + self.not_sampled + self.dropped + self.duplicates
         return self.spans_in == fates + self.dead_lettered + self.buffered
 
+    def decided(self, verdict: str, trigger: str) -> int:
+        """Tell how many traces were decided so.
+
+        Args:
+            verdict: One of `VERDICTS`.
+            trigger: One of `TRIGGERS`.
+
+        Returns:
+            Traces.
+        """
+        return self.traces[TRIGGERS.index(trigger) * len(VERDICTS) + VERDICTS.index(verdict)]
+
+    @property
+    def traces_sampled(self) -> int:
+        """Traces that were sampled."""
+        return sum(self.decided("sampled", trigger) for trigger in TRIGGERS)
+
+    @property
+    def traces_not_sampled(self) -> int:
+        """Traces that nothing sampled."""
+        return sum(self.decided("not_sampled", trigger) for trigger in TRIGGERS)
+
+    @property
+    def traces_dropped(self) -> int:
+        """Traces that a drop policy took."""
+        return sum(self.decided("dropped", trigger) for trigger in TRIGGERS)
+
+    @property
+    def records_dead(self) -> int:
+        """Records sent to the dead letters."""
+        return sum(self.dead)
+
+    def told(self) -> dict[str, Any]:
+        """Say it in words, for a log and for /status.
+
+        Returns:
+            Each count by its name; traces by verdict and by trigger; dead letters by those reasons
+            that there were.
+        """
+        plain = {
+            one.name: value
+            for one in fields(Counts)
+            if isinstance(value := getattr(self, one.name), int)
+        }
+        by_trigger = {
+            f"traces_{trigger}": sum(self.decided(verdict, trigger) for verdict in VERDICTS)
+            for trigger in TRIGGERS
+        }
+        return {
+            **plain,
+            "traces_sampled": self.traces_sampled,
+            "traces_not_sampled": self.traces_not_sampled,
+            "traces_dropped": self.traces_dropped,
+            **by_trigger,
+            "dead": {
+                reason: count for reason, count in zip(REASONS, self.dead, strict=True) if count
+            },
+        }
+
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            *(getattr(self, one.name) + getattr(other, one.name) for one in fields(Counts))
-        )
+        sums: list[Any] = []
+        for one in fields(Counts):
+            ours, theirs = getattr(self, one.name), getattr(other, one.name)
+            sums.append(added(ours, theirs) if isinstance(ours, tuple) else ours + theirs)
+        return Counts(*sums)
+
+
+def added(counts: tuple[int, ...], more: Iterable[int]) -> tuple[int, ...]:
+    """Add counts place by place.
+
+    Args:
+        counts: n of them.
+        more: As many.
+
+    Returns:
+        The n sums.
+    """
+    return tuple(map(add, counts, more))

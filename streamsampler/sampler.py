@@ -40,7 +40,7 @@ from streamsampler.policies import PolicySet
 from streamsampler.policies.sets import PolicySets, sets_of
 from streamsampler.spans.keys import check_keys
 from streamsampler.spans.records import RecordBatch
-from streamsampler.store import BlockStore
+from streamsampler.store import BlockStore, StoreFigures
 from streamsampler.traces.decided import PastDecision, buffered_though_decided
 from streamsampler.traces.due import all_rows, due_rows
 from streamsampler.traces.fold import CLOSED, LATE
@@ -429,6 +429,28 @@ class Sampler:
             Bytes of the spans of its undecided traces.
         """
         return buffered([self._partitions[partition]])[1]
+
+    def block_bytes(self, partition: int) -> int:
+        """Tell how much of a partition the store holds.
+
+        Args:
+            partition: One that the engine holds.
+
+        Returns:
+            Bytes of its blocks, from the first one that is not deleted.
+        """
+        return self._partitions[partition].shelf.size
+
+    def store_figures(self) -> StoreFigures:
+        """Tell what the store has written; half a millisecond.
+
+        Returns:
+            The figures, since the store was made.
+
+        Raises:
+            StoreError: It is not open, as it failed.
+        """
+        return self._store.figures()
 
     def buffered(self) -> tuple[int, int]:
         """Tell how much is buffered.

@@ -7,6 +7,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamsampler.forward.figures import Figures
+from streamsampler.observe.standing import StoreStanding
 from streamsampler.observe.vitals import Vitals
 from streamsampler.outcome import Counts, GroupKnowledge, PolicyCounts
 from tests.kafka_cluster import REPOSITORY
@@ -31,6 +32,7 @@ def of_worker() -> Iterator[Metric]:
         "v", [FOURTH], settled=True, policy_versions={"default": "v"},
         policy_counts={("default", "errors"): PolicyCounts()},
         knowledge=GroupKnowledge(1, 1, {"table": 1}, {"own": 1}, 0),
+        store=StoreStanding(0, 0, 0),
     )  # fmt: skip
     yield from text_string_to_metric_families(vitals.metrics.exposition("")[1].decode())
 

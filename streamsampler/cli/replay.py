@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from streamsampler.report.tally import BadRecord, Tally
 from streamsampler.sampler import Sampler
 from streamsampler.spans.files import read_records
 from streamsampler.spans.formats import FORMATS, MalformedRecord
+from streamsampler.spans.malformed import REASONS
 from streamsampler.spans.records import NO_TIME, RecordBatch, join
 from streamsampler.store import BlockStore, StoreSettings
 
@@ -119,7 +121,7 @@ class Results:
         examples: Kept traces for the report.
         tally: What was decided.
         spans_written: Spans in all emissions.
-        untranslated: Records that never reached the engine.
+        untranslated: Records that never reached the engine, by reason.
     """
 
     kept: WrittenFile | None = None
@@ -127,7 +129,7 @@ class Results:
     examples: Examples | None = None
     tally: Tally = field(default_factory=Tally)
     spans_written: int = 0
-    untranslated: int = 0
+    untranslated: Counter[str] = field(default_factory=Counter)
 
     def refuse(self, place: str, error: MalformedRecord) -> None:
         """Count a record that is not of the input's format.
@@ -136,7 +138,7 @@ class Results:
             place: Where it stands.
             error: What is wrong with it.
         """
-        self.untranslated += 1
+        self.untranslated[error.reason] += 1
         self.tally.refused(BadRecord(place, error.reason, error.detail))
 
     def take(self, outcome: Outcome, places: Sequence[str] = ()) -> None:
@@ -323,9 +325,11 @@ def _records(
                 yield translated, place
 
 
-def _unreadable(records: int) -> Counts:
+def _unreadable(reasons: Counter[str]) -> Counts:
     """Count records that never reached the engine as it counts its own dead letters."""
-    return Counts(records=records, spans_in=records, dead_lettered=records, records_dead=records)
+    records = reasons.total()
+    dead = tuple(reasons[reason] for reason in REASONS)
+    return Counts(records=records, spans_in=records, dead_lettered=records, dead=dead)
 
 
 def _batches(records: Iterable[tuple[bytes, str]]) -> Iterator[ReadBatch]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from streamsampler.estimates import NO_THRESHOLD, adjusted_counts, encode
-from streamsampler.outcome import Decision
+from streamsampler.outcome import TRIGGERS, VERDICTS, Decision
 from streamsampler.policies import DueTraces, Verdicts
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.grounds import grounds_of
@@ -21,7 +21,6 @@ from streamsampler.policies.types import TYPES
 from streamsampler.policies.votes import ReadShapes, no_shapes
 from streamsampler.spans.columns import Booleans, Int32s, Int64s, Rows, UInt32s, UInt64s
 from streamsampler.spans.randomness import NO_RANDOMNESS
-from streamsampler.traces.decided import VERDICTS
 from streamsampler.traces.spans_out import WORD_BYTES
 from streamsampler.traces.table import ERROR, LIMIT, ROOT
 
@@ -29,6 +28,9 @@ Value = TypeVar("Value")
 
 _R_BITS = np.uint64((1 << 56) - 1)
 _MOST_NS = np.uint64(np.iinfo(np.int64).max)
+_COMPLETE = TRIGGERS.index("complete")
+_TIMEOUT = TRIGGERS.index("timeout")
+_LIMIT = TRIGGERS.index("limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def words_on(compiled: CompiledSets, types: Mapping[str, PolicyType] = TYPES) ->
 
 def decisions_on(  # noqa: PLR0913 - what a decision rests on
     partition: int, traces: Rows, verdicts: Verdicts, deciders: Int32s, words: Words,
-    tenants: Sequence[str | None], trigger: str, now_ms: int, out: UInt64s,
+    tenants: Sequence[str | None], triggers: Int64s, decided: Int64s, out: UInt64s,
 ) -> Iterator[Decision]:  # fmt: skip
     """Write verdicts down with what they rest on.
 
@@ -80,8 +82,8 @@ def decisions_on(  # noqa: PLR0913 - what a decision rests on
         deciders: int32[n], the set that gave each.
         words: What is said of policies.
         tenants: The tenants by number; None for none.
-        trigger: What made them due, where it was the same for all; else empty.
-        now_ms: Stream time.
+        triggers: int64[n], by number, what made each due.
+        decided: int64[n], stream time of each verdict, ms.
         out: uint64[spans of the sampled ones], trace by trace (`traces.spans_out`).
 
     Returns:
@@ -97,7 +99,7 @@ def decisions_on(  # noqa: PLR0913 - what a decision rests on
         _trace_ids(traces),
         map(VERDICTS.__getitem__, verdicts.decision.tolist()),
         map(words.names.__getitem__, policies),
-        repeat(trigger, count) if trigger else _triggers(traces, words.wait_ms),
+        map(TRIGGERS.__getitem__, triggers.tolist()),
         _where(stated, map(encode, verdicts.threshold[stated].tolist())),
         _where(known, verdicts.adjusted[known].tolist()),
         traces["spans"].tolist(),
@@ -105,7 +107,7 @@ def decisions_on(  # noqa: PLR0913 - what a decision rests on
         _durations(traces).tolist(),
         map(tenants.__getitem__, traces["tenant"].tolist()),
         ((traces["flags"] & ERROR) != 0).tolist(),
-        decided_ms(traces, trigger, now_ms).tolist(),
+        decided.tolist(),
         traces["first_offset"].tolist(),
         map(words.versions.__getitem__, deciders.tolist()),
         _spans_out(sampled, traces["spans"][sampled], out),
@@ -224,10 +226,20 @@ def decided_ms(traces: Rows, trigger: str, now_ms: int) -> Int64s:
     return np.full(len(traces), now_ms, np.int64) if trigger else traces["due_ms"]
 
 
-def _triggers(traces: Rows, wait_ms: int) -> list[str]:
-    """What made each trace due."""
+def triggers_of(traces: Rows, trigger: str, wait_ms: int) -> Int64s:
+    """Tell what made each trace due.
+
+    Args:
+        traces: `TRACE` rows [n].
+        trigger: What it was, where it was the same for all; else empty.
+        wait_ms: The longest that a trace waits for its verdict.
+
+    Returns:
+        int64[n], places in `TRIGGERS`.
+    """
+    if trigger:
+        return np.full(len(traces), TRIGGERS.index(trigger), np.int64)
     limit = (traces["flags"] & LIMIT) != 0
     complete = ((traces["flags"] & ROOT) != 0) & (traces["missing"] == 0)
     early = traces["due_ms"] < traces["first_ms"] + wait_ms
-    triggers = np.where(limit, "limit", np.where(complete & early, "complete", "timeout"))
-    return [str(trigger) for trigger in triggers.tolist()]
+    return np.where(limit, _LIMIT, np.where(complete & early, _COMPLETE, _TIMEOUT))

@@ -1,16 +1,17 @@
 """The records' side of a batch: whose they are, which are passed over, which cannot be read."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
 from streamsampler.engine.partition import Partition
-from streamsampler.outcome import DeadLetter
+from streamsampler.outcome import DeadLetter, added
 from streamsampler.spans.columns import Bytes, Rows
 from streamsampler.spans.keys import KEYLESS, MISMATCH
+from streamsampler.spans.malformed import EMPTY, FAULTS, REASONS
 from streamsampler.spans.records import Headers, RecordBatch
-from streamsampler.spans.scan import FAULTS
 
 SIGNAL_HEADER: Final = "otelcol.signal"
 
@@ -88,15 +89,21 @@ def count_records(
     counts.records_key_mismatch += int((new & (keys[run] == MISMATCH)).sum())
     counts.records_other_signal += int((new & skipped).sum())
     counts.records_without_spans += int((new & bare).sum())
-    counts.records_dead += len(dead)
     counts.dead_lettered += len(dead)
     counts.spans_in += len(dead)
-    return [_dead_letter(records, record) for record in dead.tolist()]
+    letters = [_dead_letter(batch, records, record) for record in dead.tolist()]
+    if letters:
+        by_reason = Counter(letter.reason for letter in letters)
+        counts.dead = added(counts.dead, [by_reason[reason] for reason in REASONS])
+    return letters
 
 
-def _dead_letter(records: Rows, record: int) -> DeadLetter:
+def _dead_letter(batch: RecordBatch, records: Rows, record: int) -> DeadLetter:
+    malformed = batch.malformed.get(record)
+    if malformed is not None:
+        return DeadLetter(record, malformed.reason, malformed.detail)
     fault, at = int(records["fault"][record]), int(records["fault_at"][record])
     if fault == 0:
-        return DeadLetter(record, "empty_value", "the record has no value")
+        return DeadLetter(record, EMPTY, "the record has no value")
     reason = FAULTS[fault]
     return DeadLetter(record, reason, f"{reason.replace('_', ' ')} before byte {at} of the value")

@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamsampler.engine.deciding import after_head, decided_ms, decisions_on, due_traces, words_on
+from streamsampler.engine.deciding import (
+    after_head,
+    decisions_on,
+    due_traces,
+    triggers_of,
+    words_on,
+)
 from streamsampler.engine.due_spans import DueSpans
 from streamsampler.engine.emission import (
     Stamps,
@@ -22,7 +28,7 @@ from streamsampler.engine.partition import BatchColumns, Partition
 from streamsampler.engine.trees import TreeReader
 from streamsampler.estimates import adjusted_counts
 from streamsampler.estimates.summaries import INTERVAL_MS
-from streamsampler.outcome import Outcome, PolicyCounts
+from streamsampler.outcome import TRIGGERS, Outcome, PolicyCounts, added
 from streamsampler.policies import TenantNumbers, Verdicts
 from streamsampler.policies.compiled import SAMPLED
 from streamsampler.policies.groups import GroupNumbers
@@ -166,7 +172,8 @@ class Judge:
         self.settle(partition, int(due.decided_ms[0]) // INTERVAL_MS)
         verdicts, deciders = self._compiled.decide(due)
         verdicts = after_head(verdicts, due.incoming)
-        self._count(verdicts)
+        triggers = triggers_of(traces, trigger, self._words.wait_ms)
+        self._count(verdicts, triggers)
         kept = verdicts.decision == SAMPLED
         words = words_of(table, rows[kept])
         outcome.emissions.extend(
@@ -178,14 +185,14 @@ class Judge:
         outcome.decisions.extend(
             decisions_on(
                 partition.number, traces, verdicts, deciders, self._words, self._tenant_names(),
-                trigger, now_ms, words,
+                triggers, due.decided_ms, words,
             )
         )  # fmt: skip
-        partition.count_verdicts(traces, verdicts)
+        partition.count_verdicts(traces, verdicts, triggers, due.decided_ms)
         partition.sums.add(due, traces, verdicts)
         if self._health:
             self._health.add(partition.number, traces, spans, due.decided_ms)
-        seconds = decided_ms(traces, trigger, now_ms) // 1000
+        seconds = due.decided_ms // 1000
         partition.forget_decided(now_ms - self._policies.decision_ttl_ms)
         partition.decided.decide(
             due.id_hi, due.id_lo, seconds, verdicts.decision, verdicts.threshold
@@ -249,16 +256,20 @@ class Judge:
         settled = partition.sums.settle(before, self._groups)
         self._percentiles.add(partition.number, settled)
 
-    def _count(self, verdicts: Verdicts) -> None:
-        policies = len(self._counts)
-        named = np.bincount(verdicts.policy[verdicts.policy >= 0], minlength=policies)
+    def _count(self, verdicts: Verdicts, triggers: Int64s) -> None:
+        policies, kinds = len(self._counts), len(TRIGGERS)
+        name = verdicts.policy >= 0
+        places = verdicts.policy[name] * kinds + triggers[name]
+        named_by = np.bincount(places, minlength=policies * kinds).reshape(policies, kinds)
         dry = np.bincount(verdicts.dry[verdicts.dry >= 0], minlength=policies)
-        columns = (named, verdicts.votes, verdicts.failures, dry)
-        for counts, row in zip(self._counts, np.stack(columns, axis=1).tolist(), strict=True):
-            counts.named += row[0]
-            counts.votes += row[1]
-            counts.failures += row[2]
-            counts.dry += row[3]
+        columns = np.column_stack((named_by, verdicts.votes, verdicts.failures, dry))
+        for policy in np.flatnonzero(columns.any(axis=1)).tolist():
+            counts = self._counts[policy]
+            *named, votes, failures, changed = columns[policy].tolist()
+            counts.named_by = added(counts.named_by, named)
+            counts.votes += votes
+            counts.failures += failures
+            counts.dry += changed
 
     def _tenant_names(self) -> list[str | None]:
         """The tenants by number; None for none."""

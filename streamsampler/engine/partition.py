@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamsampler.engine.sums import Sums
-from streamsampler.outcome import Checkpoint, Counts
+from streamsampler.outcome import DELAYS_MS, TRIGGERS, VERDICTS, Checkpoint, Counts, added
 from streamsampler.policies import Verdicts
 from streamsampler.policies.compiled import DROPPED, NOT_SAMPLED, SAMPLED
 from streamsampler.policies.matching import Matches
@@ -27,9 +27,11 @@ from streamsampler.traces.fold import (
     fold_records,
 )
 from streamsampler.traces.spans_out import SpansOut
-from streamsampler.traces.table import LIMIT, NEXT_RECORD, TraceTable, reserve
+from streamsampler.traces.table import NEXT_RECORD, TraceTable, reserve
 
 _ERROR_STATUS = 2
+_KINDS = len(TRIGGERS) * len(VERDICTS)
+_DELAYS_MS = np.array(DELAYS_MS, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,20 +281,26 @@ class Partition:
         counts.late_not_sampled += len(verdicts) - kept
         counts.late_errors += int(((verdicts != SAMPLED) & (status == _ERROR_STATUS)).sum())
 
-    def count_verdicts(self, traces: Rows, verdicts: Verdicts) -> None:
+    def count_verdicts(
+        self, traces: Rows, verdicts: Verdicts, triggers: Int64s, decided_ms: Int64s
+    ) -> None:
         """Count decided traces and their spans.
 
         Args:
             traces: `TRACE` rows [n].
             verdicts: On these.
+            triggers: int64[n], by number, what made each due.
+            decided_ms: int64[n], stream time of each verdict.
         """
-        traces_by = np.bincount(verdicts.decision, minlength=3)
+        traces_by = np.bincount(triggers * len(VERDICTS) + verdicts.decision, minlength=_KINDS)
         spans_by = np.bincount(verdicts.decision, weights=traces["spans"], minlength=3)
+        waited_ms = decided_ms - traces["first_ms"]
+        delays = np.searchsorted(_DELAYS_MS, waited_ms, "left")
+        delays_by = np.bincount(delays, minlength=len(_DELAYS_MS) + 1)
         counts = self.counts
-        counts.traces_not_sampled += int(traces_by[NOT_SAMPLED])
-        counts.traces_sampled += int(traces_by[SAMPLED])
-        counts.traces_dropped += int(traces_by[DROPPED])
-        counts.traces_early += int(np.count_nonzero(traces["flags"] & LIMIT))
+        counts.traces = added(counts.traces, traces_by.tolist())
+        counts.delays = added(counts.delays, delays_by.tolist())
+        counts.delay_ms += int(waited_ms.sum())
         counts.not_sampled += int(spans_by[NOT_SAMPLED])
         counts.kept += int(spans_by[SAMPLED])
         counts.dropped += int(spans_by[DROPPED])

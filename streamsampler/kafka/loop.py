@@ -181,7 +181,11 @@ class Worker:
             self._guarded(lambda: self._commit(self._held))
             self._guarded(self._make_room)
             self._reporting.show(
-                now_ms, self._sampler.policies.version, self._store_trouble, settled=self._settled
+                now_ms,
+                self._clock.wall_ms(),
+                self._sampler.policies.version,
+                self._store_trouble,
+                settled=self._settled,
             )
 
     def _guarded(self, do: Callable[[], None]) -> None:

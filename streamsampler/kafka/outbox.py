@@ -140,9 +140,8 @@ class Outbox(ABC):
     def _write_dead_letters(self, outcome: Outcome, reading: Reading | None) -> None:
         for letter in outcome.dead_letters:
             assert reading is not None
-            cause = reading.malformed.get(letter.record, letter)
             record = dead_letter(
-                reading.messages[letter.record], cause.reason, cause.detail, self._worker_id
+                reading.messages[letter.record], letter.reason, letter.detail, self._worker_id
             )
             self._produce(
                 self._topics.dead_letters,

@@ -5,7 +5,7 @@ record beyond librdkafka's own message.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import Final, cast
@@ -42,17 +42,15 @@ _log = structlog.get_logger("streamsampler.records")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A batch, with what is needed to write its dead letters.
+    """A batch, and what it was made of.
 
     Attributes:
         batch: The records.
         messages: The messages they came from, in the batch's order.
-        malformed: Why records could not be translated, by index.
     """
 
     batch: RecordBatch
     messages: Sequence[Message]
-    malformed: dict[int, MalformedRecord]
 
     @property
     def partitions(self) -> list[int]:
@@ -163,7 +161,7 @@ def read_messages(
         values,
         headers,
     )
-    return Reading(batch, messages, malformed)
+    return Reading(replace(batch, malformed=malformed), messages)
 
 
 def _times_ms(messages: Sequence[Message], latest_ms: int) -> Int64s:

@@ -1,7 +1,7 @@
 """What a worker tells of itself: to its watch, to the health page and, if need be, in the log."""
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -10,11 +10,14 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streamsampler.config import Settings
 from streamsampler.kafka.ownership import COMMITTED, Ownership
 from streamsampler.kafka.takeover import TakeOver
-from streamsampler.observe import PartitionStanding, Vitals
+from streamsampler.observe import PartitionStanding, StoreStanding, Vitals
 from streamsampler.outcome import Counts, Outcome
 from streamsampler.sampler import Sampler
+from streamsampler.store import StoreError
 
 REMINDER_MS: Final = 30_000
+STORE_MS: Final = 1_000
+"""So often the store is asked how it stands: RocksDB takes half a millisecond to say it."""
 _NOTHING: Final = Counts()
 
 _log = structlog.get_logger("streamsampler.worker")
@@ -68,13 +71,16 @@ class Reporting:
         self.watch = watch
         self.vitals = vitals
         self._keyless_said = 0
-        self._next_reminder_ms = 0
+        self._next_reminder_ms = self._next_store_ms = 0
 
-    def show(self, now_ms: int, policy_version: str, stopped: str, *, settled: bool) -> None:
+    def show(
+        self, now_ms: int, wall_ms: int, policy_version: str, stopped: str, *, settled: bool
+    ) -> None:
         """Show the counts and standings; say what makes sampling by trace impossible, or is a bug.
 
         Args:
             now_ms: The monotonic clock.
+            wall_ms: The wall clock.
             policy_version: Of the set in force.
             stopped: Why all stands still; empty where it does not.
             settled: Whether the group has told which partitions are ours.
@@ -82,7 +88,7 @@ class Reporting:
         counts = {p: self._sampler.counts(p) for p in self._ownership.within(*COMMITTED)}
         self.watch.counts(counts)
         standings = [
-            self._standing(p, counts.get(p, _NOTHING), now_ms, stopped)
+            self._standing(p, counts.get(p, _NOTHING), now_ms, wall_ms, stopped)
             for p in self._ownership.owned
         ]
         self.vitals.show(
@@ -92,14 +98,26 @@ class Reporting:
             policy_versions=self._sampler.policies.versions,
             policy_counts=self._sampler.policy_counts(),
             knowledge=self._sampler.knowledge(),
+            store=self._store_standing(now_ms),
         )
         for partition, one in counts.items():
             if not one.conserved():
-                _log.error("conservation_broken", partition=partition, **asdict(one))
+                _log.error("conservation_broken", partition=partition, **one.told())
         self._say_keyless(sum(one.records_keyless for one in counts.values()), now_ms)
 
+    def _store_standing(self, now_ms: int) -> StoreStanding | None:
+        """How the store stands, asked for once a second; None where it was not, or has failed."""
+        if now_ms < self._next_store_ms:
+            return None
+        self._next_store_ms = now_ms + STORE_MS
+        try:
+            figures = self._sampler.store_figures()
+        except StoreError:  # the loop has said so, and mends it
+            return None
+        return StoreStanding(figures.table_bytes, figures.put_bytes, figures.written_bytes)
+
     def _standing(
-        self, partition: int, counts: Counts, now_ms: int, stopped: str
+        self, partition: int, counts: Counts, now_ms: int, wall_ms: int, stopped: str
     ) -> PartitionStanding:
         state = self._ownership.state(partition)
         assert state is not None
@@ -113,11 +131,13 @@ class Reporting:
             position=checkpoint.position if checkpoint else None,
             end=self._end(partition) if held else None,
             stream_time_ms=self._sampler.stream_time_ms(partition) if held else -1,
+            wall_ms=wall_ms,
             replayed=replay.done if replay else 0,
             replay_total=replay.total if replay else 0,
             expected_seconds=replay.expected_seconds(now_ms) if replay else None,
             stopped=stopped,
             buffered_bytes=self._sampler.buffered_bytes(partition) if held else 0,
+            block_bytes=self._sampler.block_bytes(partition) if held else 0,
             counts=counts,
         )
 
@@ -163,5 +183,5 @@ class Reporting:
         """
         counts = self._sampler.counts(partition)
         _log.info(
-            "partition_counts", partition=partition, conserved=counts.conserved(), **asdict(counts)
+            "partition_counts", partition=partition, conserved=counts.conserved(), **counts.told()
         )

@@ -8,13 +8,14 @@ argument.
 
 from streamsampler.observe.address import AddressError, nth_address
 from streamsampler.observe.server import HealthServer
-from streamsampler.observe.standing import PartitionStanding, WorkerStanding
+from streamsampler.observe.standing import PartitionStanding, StoreStanding, WorkerStanding
 from streamsampler.observe.vitals import Vitals
 
 __all__ = [
     "AddressError",
     "HealthServer",
     "PartitionStanding",
+    "StoreStanding",
     "Vitals",
     "WorkerStanding",
     "nth_address",

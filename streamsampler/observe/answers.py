@@ -126,10 +126,15 @@ def _document(standing: WorkerStanding, dead: str) -> bytes:
         "ready": not reasons,
         "reasons": reasons,
         "partitions": [_partition(one) for one in standing.partitions],
-        "totals": asdict(standing.totals),
+        "totals": {**asdict(standing.totals), "counts": standing.totals.counts.told()},
     }
     return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _partition(one: PartitionStanding) -> dict[str, object]:
-    return {**asdict(one), "lag": one.lag, "unaccounted": one.unaccounted}
+    return {
+        **asdict(one),
+        "counts": one.counts.told(),
+        "lag": one.lag,
+        "unaccounted": one.unaccounted,
+    }

@@ -5,11 +5,13 @@ Names and units follow the Prometheus conventions; `observe.metrics` says the va
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
-from streamsampler.observe.standing import PartitionStanding
+from streamsampler.observe.standing import PartitionStanding, StoreStanding
 from streamsampler.observe.totals import Totals
-from streamsampler.outcome import PolicyCounts
+from streamsampler.outcome import TRIGGERS, VERDICTS, PolicyCounts
+from streamsampler.spans.malformed import REASONS
 
 PREFIX: Final = "streamsampler_"
 _MS_PER_SECOND: Final = 1_000
@@ -37,29 +39,44 @@ class PolicyTotal:
     Attributes:
         name: Without prefix and `_total`.
         meaning: A sentence.
+        parts: Its value; where it is split by trigger, the value of each.
+    """
+
+    name: str
+    meaning: str
+    parts: Callable[[PolicyCounts], int] | Mapping[str, Callable[[PolicyCounts], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTotal:
+    """A counter that is split by labels.
+
+    Attributes:
+        name: Without prefix and `_total`.
+        meaning: A sentence.
+        labels: Their names.
+        parts: Their values, and what each counts.
+    """
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...]
+    parts: Mapping[tuple[str, ...], Callable[[Totals], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTotal:
+    """A counter of the block store.
+
+    Attributes:
+        name: Without prefix and `_total`.
+        meaning: A sentence.
         read: Its value.
     """
 
     name: str
     meaning: str
-    read: Callable[[PolicyCounts], int]
-
-
-@dataclass(frozen=True, slots=True)
-class SplitTotal:
-    """A counter that is split by a label.
-
-    Attributes:
-        name: Without prefix and `_total`.
-        meaning: A sentence.
-        label: Its name.
-        parts: Its values, and what each counts.
-    """
-
-    name: str
-    meaning: str
-    label: str
-    parts: Mapping[str, Callable[[Totals], int]]
+    read: Callable[[StoreStanding], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,37 +94,55 @@ class PartitionGauge:
     read: Callable[[PartitionStanding], float | None]
 
 
+_DECIDED: Final = tuple(product(VERDICTS, TRIGGERS))
+
+
+def _decided(verdict: str, trigger: str) -> Callable[[Totals], int]:
+    return lambda totals: totals.counts.decided(verdict, trigger)
+
+
+def _dead(place: int) -> Callable[[Totals], int]:
+    return lambda totals: totals.counts.dead[place]
+
+
+def _named_by(place: int) -> Callable[[PolicyCounts], int]:
+    return lambda counts: counts.named_by[place]
+
+
 SPLIT_TOTALS: Final = (
     SplitTotal(
         "spans",
         "Spans whose fate is settled and committed.",
-        "fate",
+        ("fate",),
         {
-            "kept": lambda t: t.counts.kept,
-            "not_sampled": lambda t: t.counts.not_sampled,
-            "dropped": lambda t: t.counts.dropped,
-            "duplicate": lambda t: t.counts.duplicates,
-            "dead_lettered": lambda t: t.counts.dead_lettered,
+            ("kept",): lambda t: t.counts.kept,
+            ("not_sampled",): lambda t: t.counts.not_sampled,
+            ("dropped",): lambda t: t.counts.dropped,
+            ("duplicate",): lambda t: t.counts.duplicates,
+            ("dead_lettered",): lambda t: t.counts.dead_lettered,
         },
     ),
     SplitTotal(
         "traces",
-        "Traces decided, by verdict.",
-        "decision",
-        {
-            "sampled": lambda t: t.counts.traces_sampled,
-            "not_sampled": lambda t: t.counts.traces_not_sampled,
-            "dropped": lambda t: t.counts.traces_dropped,
-        },
+        "Traces decided, by verdict and by what brought it about; limit: of the trace or of the "
+        "buffer, before the trace was complete or timed out.",
+        ("decision", "trigger"),
+        {(verdict, trigger): _decided(verdict, trigger) for verdict, trigger in _DECIDED},
+    ),
+    SplitTotal(
+        "dead_letters",
+        "Records sent to the dead-letter topic, by what was wrong with them.",
+        ("reason",),
+        {(reason,): _dead(place) for place, reason in enumerate(REASONS)},
     ),
     SplitTotal(
         "late_spans",
         "Spans that came after their trace's verdict and followed it; not_sampled has those of "
         "dropped traces too.",
-        "verdict",
+        ("verdict",),
         {
-            "sampled": lambda t: t.counts.late_sampled,
-            "not_sampled": lambda t: t.counts.late_not_sampled,
+            ("sampled",): lambda t: t.counts.late_sampled,
+            ("not_sampled",): lambda t: t.counts.late_not_sampled,
         },
     ),
 )
@@ -130,12 +165,6 @@ TOTALS: Final = (
         "Late spans of traces that were not kept whose status is ERROR.",
         lambda t: t.counts.late_errors,
     ),
-    Total(
-        "traces_early",
-        "Traces whose verdict a limit brought on, of the trace or of the buffer, before they were "
-        "complete or timed out.",
-        lambda t: t.counts.traces_early,
-    ),
     Total("records", "Records read.", lambda t: t.counts.records),
     Total("records_keyless", "Records without a key.", lambda t: t.counts.records_keyless),
     Total(
@@ -152,11 +181,6 @@ TOTALS: Final = (
         "records_without_spans",
         "Sound records with nothing in them.",
         lambda t: t.counts.records_without_spans,
-    ),
-    Total(
-        "dead_letters",
-        "Records sent to the dead-letter topic.",
-        lambda t: t.counts.records_dead,
     ),
     Total(
         "decisions_forgotten",
@@ -181,6 +205,11 @@ PARTITION_GAUGES: Final = (
     PartitionGauge("buffered_traces", "Undecided traces.", lambda p: p.counts.traces_buffered),
     PartitionGauge("buffered_bytes", "What undecided traces take.", lambda p: p.buffered_bytes),
     PartitionGauge(
+        "store_block_bytes",
+        "Blocks in the store that undecided traces may need, before RocksDB compresses them.",
+        lambda p: p.block_bytes,
+    ),
+    PartitionGauge(
         "lag_records",
         "Records yet to be taken in: what to scale by. The group's committed lag is larger by what "
         "is buffered.",
@@ -198,6 +227,12 @@ PARTITION_GAUGES: Final = (
         "stream_time_timestamp_seconds",
         "The partition's clock, as its records carry it.",
         lambda p: p.stream_time_ms / _MS_PER_SECOND if p.stream_time_ms >= 0 else None,
+    ),
+    PartitionGauge(
+        "stream_time_delay_seconds",
+        "How far the partition's clock is behind the wall clock: by what is yet to be taken in, or "
+        "by the clocks of whoever writes records.",
+        lambda p: None if p.stream_delay_ms is None else p.stream_delay_ms / _MS_PER_SECOND,
     ),
     PartitionGauge(
         "replay_records_done",
@@ -229,8 +264,9 @@ PARTITION_GAUGES: Final = (
 POLICY_TOTALS: Final = (
     PolicyTotal(
         "policy_decisions",
-        "Traces whose verdict names the policy: it sampled or dropped them.",
-        lambda counts: counts.named,
+        "Traces whose verdict names the policy: it sampled or dropped them; by what brought the "
+        "verdict about.",
+        {trigger: _named_by(place) for place, trigger in enumerate(TRIGGERS)},
     ),
     PolicyTotal(
         "policy_votes",
@@ -251,6 +287,18 @@ POLICY_TOTALS: Final = (
 )
 """Of each policy, by the names of its set and its own. They are counted when decided, not when
 committed: what an aborted transaction undoes is counted twice."""
+
+STORE_TOTALS: Final = (
+    StoreTotal(
+        "store_put_bytes", "Bytes of blocks put into the store.", lambda store: store.put_bytes
+    ),
+    StoreTotal(
+        "store_written_bytes",
+        "Bytes of tables that RocksDB wrote to disk, flushed and compacted; by the bytes put, that "
+        "is the write amplification.",
+        lambda store: store.written_bytes,
+    ),
+)
 
 SET_KINDS: Final = ("default", "tenant")
 """Whose a policy set may be; tenants are not told apart, as there may be many."""

@@ -5,10 +5,17 @@ nothing. Labels are partitions and words of a fixed list, never anything that a 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -18,11 +25,17 @@ from streamsampler.observe.catalogue import (
     PREFIX,
     SET_KINDS,
     SPLIT_TOTALS,
+    STORE_TOTALS,
     TOTALS,
 )
-from streamsampler.observe.standing import STATES, PartitionStanding, WorkerStanding
+from streamsampler.observe.standing import (
+    STATES,
+    PartitionStanding,
+    StoreStanding,
+    WorkerStanding,
+)
 from streamsampler.observe.totals import Totals
-from streamsampler.outcome import GroupKnowledge, PolicyCounts
+from streamsampler.outcome import DELAYS_MS, Counts, GroupKnowledge, PolicyCounts
 
 COMMIT_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The buckets of commit durations; the usual interval between commits is half a second."""
@@ -129,6 +142,9 @@ class _Standings(Collector):
         if standing.knowledge is not None:
             yield from _of_the_group(standing.knowledge)
         yield from _of_totals(standing.totals)
+        yield _delays(standing.totals.counts)
+        if standing.store is not None:
+            yield from _of_store(standing.store)
         yield from _of_partitions(standing.partitions)
 
 
@@ -163,9 +179,15 @@ def _of_worker(standing: WorkerStanding) -> Iterator[Metric]:
 
 def _of_policies(counts: Mapping[tuple[str, str], PolicyCounts]) -> Iterator[Metric]:
     for total in POLICY_TOTALS:
-        family = CounterMetricFamily(PREFIX + total.name, total.meaning, labels=["set", "policy"])
+        parts = total.parts
+        split = {} if callable(parts) else parts
+        labels = ["set", "policy", *(["trigger"] if split else [])]
+        family = CounterMetricFamily(PREFIX + total.name, total.meaning, labels=labels)
         for named, one in counts.items():
-            family.add_metric(list(named), total.read(one))
+            if callable(parts):
+                family.add_metric(list(named), parts(one))
+            for trigger, read in split.items():
+                family.add_metric([*named, trigger], read(one))
         yield family
 
 
@@ -202,12 +224,32 @@ def _of_the_group(knowledge: GroupKnowledge) -> Iterator[Metric]:
 
 def _of_totals(totals: Totals) -> Iterator[Metric]:
     for split in SPLIT_TOTALS:
-        family = CounterMetricFamily(PREFIX + split.name, split.meaning, labels=[split.label])
-        for value, part in split.parts.items():
-            family.add_metric([value], part(totals))
+        family = CounterMetricFamily(PREFIX + split.name, split.meaning, labels=split.labels)
+        for values, part in split.parts.items():
+            family.add_metric(list(values), part(totals))
         yield family
     for total in TOTALS:
         yield CounterMetricFamily(PREFIX + total.name, total.meaning, total.read(totals))
+
+
+def _delays(counts: Counts) -> Metric:
+    bounds = [str(bound / 1_000) for bound in DELAYS_MS]
+    return HistogramMetricFamily(
+        f"{PREFIX}decision_delay_seconds",
+        "How long decided traces waited from their first span to their verdict, in stream time.",
+        list(zip([*bounds, "+Inf"], accumulate(counts.delays), strict=True)),
+        counts.delay_ms / 1_000,
+    )
+
+
+def _of_store(store: StoreStanding) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        f"{PREFIX}store_table_bytes",
+        "RocksDB's tables on disk; what its memtables hold is not among them.",
+        store.table_bytes,
+    )
+    for total in STORE_TOTALS:
+        yield CounterMetricFamily(PREFIX + total.name, total.meaning, total.read(store))
 
 
 def _of_partitions(partitions: tuple[PartitionStanding, ...]) -> Iterator[Metric]:

@@ -29,6 +29,7 @@ class PartitionStanding:
         position: The offset behind the last record taken in; None likewise.
         end: The topic's high watermark; None where it is not known.
         stream_time_ms: The partition's clock; -1: it has none yet.
+        wall_ms: The wall clock at that moment, ms since the epoch.
         replayed: Records that were read again since it was taken up.
         replay_total: Records that have to be; 0 where there is nothing to replay.
         expected_seconds: How long until it is live, at the present pace; None where that cannot be
@@ -36,6 +37,7 @@ class PartitionStanding:
         stopped: Why it stands still, a sentence without its period, such as the disk's words;
             empty where it does not. Waiting because a buffer is full is no such thing.
         buffered_bytes: What undecided traces take.
+        block_bytes: What the store's blocks that they may need take.
         counts: Since it was taken up; a copy that nobody counts on in.
     """
 
@@ -45,11 +47,13 @@ class PartitionStanding:
     position: int | None
     end: int | None
     stream_time_ms: int
+    wall_ms: int
     replayed: int
     replay_total: int
     expected_seconds: float | None
     stopped: str
     buffered_bytes: int
+    block_bytes: int
     counts: Counts
 
     @property
@@ -60,11 +64,46 @@ class PartitionStanding:
         return max(self.end - self.position, 0)  # the end is known later than the position
 
     @property
+    def stream_delay_ms(self) -> int | None:
+        """How far the partition's clock is behind the wall clock; None where it has none yet."""
+        return None if self.stream_time_ms < 0 else self.wall_ms - self.stream_time_ms
+
+    @property
     def unaccounted(self) -> int:
         """Spans that are in none of the fates: 0, unless the worker has a bug."""
         counts = self.counts
         fates = counts.kept + counts.not_sampled + counts.dropped + counts.duplicates
         return counts.spans_in - fates - counts.dead_lettered - counts.buffered
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStanding:
+    """What the block store has done in a worker's life.
+
+    Attributes:
+        table_bytes: Of RocksDB's tables on disk, now.
+        put_bytes: Of blocks put.
+        written_bytes: Of tables that RocksDB wrote, when it flushed and when it compacted.
+    """
+
+    table_bytes: int
+    put_bytes: int
+    written_bytes: int
+
+    def after(self, earlier: "StoreStanding") -> "StoreStanding":
+        """Go on counting where an earlier store ended.
+
+        Args:
+            earlier: The other one, as it stood last.
+
+        Returns:
+            What is on disk now, and the sums.
+        """
+        return StoreStanding(
+            self.table_bytes,
+            earlier.put_bytes + self.put_bytes,
+            earlier.written_bytes + self.written_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +125,7 @@ class WorkerStanding:
         knowledge: What it knows of the whole group.
         policy_counts: What each policy did since the worker's engine was made, by the names of
             set and policy.
+        store: How its block store stands; None where that is not known yet.
     """
 
     worker: str
@@ -100,6 +140,7 @@ class WorkerStanding:
     waiting: str = ""
     policy_counts: Mapping[tuple[str, str], PolicyCounts] = field(default_factory=dict)
     knowledge: GroupKnowledge | None = None
+    store: StoreStanding | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:

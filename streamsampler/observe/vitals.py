@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from streamsampler.observe.metrics import Metrics
-from streamsampler.observe.standing import PartitionStanding, WorkerStanding
+from streamsampler.observe.standing import PartitionStanding, StoreStanding, WorkerStanding
 from streamsampler.observe.totals import RunningTotals
 from streamsampler.outcome import Counts, GroupKnowledge, PolicyCounts
 
@@ -36,6 +36,7 @@ class Vitals:
     def __init__(self, worker: str, version: str, guarantee: str, now_ms: int) -> None:
         self._transactions = guarantee == EXACTLY_ONCE
         self._totals = RunningTotals()
+        self._former_store = StoreStanding(0, 0, 0)
         self._last_turn_ms = now_ms
         # Never changed, only replaced: whoever reads it in another thread has one moment's.
         self._standing = WorkerStanding(
@@ -104,6 +105,7 @@ class Vitals:
         policy_versions: Mapping[str, str] | None = None,
         policy_counts: Mapping[tuple[str, str], PolicyCounts] | None = None,
         knowledge: GroupKnowledge | None = None,
+        store: StoreStanding | None = None,
     ) -> None:
         """Show how the worker stands; at every commit interval, and when partitions come or go.
 
@@ -114,6 +116,7 @@ class Vitals:
             policy_versions: Of each set in force by its name; None: as they were shown last.
             policy_counts: What each policy did, by the names of set and policy; None: likewise.
             knowledge: What it knows of the whole group; None: likewise.
+            store: How its block store stands, counted since that was made; None: likewise.
         """
         before = self._standing
         self._standing = replace(
@@ -126,6 +129,7 @@ class Vitals:
                 before.policy_counts if policy_counts is None else _copied(policy_counts)
             ),
             knowledge=before.knowledge if knowledge is None else knowledge,
+            store=before.store if store is None else store.after(self._former_store),
             settled=settled,
             partitions=tuple(sorted(partitions, key=lambda one: one.partition)),
             totals=self._totals.now(),
@@ -167,6 +171,7 @@ class Vitals:
         """
         self.metrics.restarted(times)
         self._totals.all_left()
+        self._former_store = self._standing.store or self._former_store
         self.show(self._standing.policy_version, (), settled=False)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Self
 
 from streamsampler.spans.identifiers import IdentifierError, digits
+from streamsampler.spans.malformed import Refusal
 
 ReadText = Callable[[object], bytes]
 
@@ -26,10 +27,10 @@ class WrongValueError(ValueError):
         place: Names and indexes from the outside in, filled in on the way out.
     """
 
-    def __init__(self, sentence: str, reason: str = "bad_otlp_json") -> None:
+    def __init__(self, sentence: str, reason: Refusal = "bad_otlp_json") -> None:
         super().__init__(sentence)
         self.sentence = sentence
-        self.reason = reason
+        self.reason: Refusal = reason
         self.place = ""
 
     @classmethod

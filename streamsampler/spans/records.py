@@ -1,12 +1,13 @@
 """Stage 1, records to a buffer: a batch's values joined, with the bounds of each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from streamsampler.spans.columns import Bytes, Int32s, Int64s
+from streamsampler.spans.malformed import MalformedRecord
 
 Headers = Sequence[tuple[str, bytes]]
 NO_TIME = -1
@@ -26,6 +27,8 @@ class RecordBatch:
         keys: uint8, the keys one after the other.
         key_bounds: int64[n + 1], like `bounds`; an absent key is an empty one.
         headers: The records' headers; None where a record has none.
+        malformed: By index, why a record could not be translated. Its value is one that no reader
+            takes for a span.
     """
 
     partitions: Int32s
@@ -36,6 +39,7 @@ class RecordBatch:
     keys: Bytes
     key_bounds: Int64s
     headers: Sequence[Headers | None]
+    malformed: Mapping[int, MalformedRecord] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets)

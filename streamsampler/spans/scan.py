@@ -26,9 +26,10 @@ from streamsampler.spans.columns import (
 )
 from streamsampler.spans.fields import OVERSIZE, SCRATCH
 from streamsampler.spans.grammar import trace_grammar
+from streamsampler.spans.malformed import FAULTS
 from streamsampler.spans.walk import EVENTS, RESOURCES, SCOPES, SPANS, TABLES, scan_records
 from streamsampler.spans.wanted import key_table_of
-from streamsampler.spans.wire import FAULTS, MAX_DEPTH
+from streamsampler.spans.wire import MAX_DEPTH
 
 __all__ = ["FAULTS", "Scan", "Scanner"]
 

@@ -10,21 +10,9 @@ import numpy as np
 
 from streamsampler.spans.columns import Bytes, Int64s, Word
 from streamsampler.spans.compiled import inlined, kernel
+from streamsampler.spans.malformed import FAULTS
 
-# Why a record is malformed; the index is what the kernel writes down.
-FAULTS: Final = (
-    "",
-    "truncated",
-    "bad_varint",
-    "bad_tag",
-    "bad_length",
-    "bad_group",
-    "too_deep",
-    "bad_trace_id",
-    "bad_span_id",
-    "bad_parent_id",
-    "bad_link_id",
-)
+# By their places in `malformed.FAULTS`.
 (
     OK,
     TRUNCATED,
@@ -37,7 +25,7 @@ FAULTS: Final = (
     SPAN_ID,
     PARENT_ID,
     LINK_ID,
-) = range(11)
+) = range(len(FAULTS))
 
 MAX_DEPTH: Final = 100
 MAX_LENGTH: Final = 0x7FFFFFFF

@@ -5,6 +5,7 @@ a trace or a policy is; Kafka is the log, so there is no write-ahead log.
 """
 
 from streamsampler.store.blocks import LATE_SPAN, Block, check_block, decode_block, encode_block
+from streamsampler.store.figures import StoreFigures
 from streamsampler.store.opening import StoreError, StoreSettings
 from streamsampler.store.rocks import BlockStore
 from streamsampler.store.shelf import Shelf
@@ -15,6 +16,7 @@ __all__ = [
     "BlockStore",
     "Shelf",
     "StoreError",
+    "StoreFigures",
     "StoreSettings",
     "check_block",
     "decode_block",

@@ -7,7 +7,7 @@ memory, LZ4 for what does not, and a block cache of a set size.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from rocksdict import (
     AccessType,
@@ -60,7 +60,22 @@ def _options(settings: StoreSettings) -> Options:
     return options
 
 
-def open_database(path: Path, settings: StoreSettings) -> tuple[Rdict, str]:
+class Opened(NamedTuple):
+    """A database that is open.
+
+    Attributes:
+        database: RocksDB's.
+        options: What it was opened with; they have its statistics.
+        damage: RocksDB's words on what was wrong with the one that was there and is made anew;
+            empty where nothing was.
+    """
+
+    database: Rdict
+    options: Options
+    damage: str
+
+
+def open_database(path: Path, settings: StoreSettings) -> Opened:
     """Open or create a database; one that is damaged is destroyed and made anew.
 
     Args:
@@ -68,7 +83,7 @@ def open_database(path: Path, settings: StoreSettings) -> tuple[Rdict, str]:
         settings: How much memory it may use.
 
     Returns:
-        The database, and RocksDB's words on what was wrong with it; empty where nothing was.
+        The database.
 
     Raises:
         StoreError: The folder cannot be used, or another process has it open.
@@ -77,13 +92,13 @@ def open_database(path: Path, settings: StoreSettings) -> tuple[Rdict, str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return _opened(path, settings), ""
+            return _opened(path, settings, damage)
         except Exception as error:  # rocksdict raises bare Exceptions with RocksDB's words
             damage = str(error)
             if not _is_damage(damage, path):
                 raise
         destroy_database(path, settings)
-        return _opened(path, settings), damage
+        return _opened(path, settings, damage)
     except Exception as error:
         mend = " (another worker has it open: each needs a folder of its own)"
         held = mend if "lock" in str(error).lower() else ""
@@ -100,8 +115,12 @@ def destroy_database(path: Path, settings: StoreSettings) -> None:
     Rdict.destroy(str(path), _options(settings))
 
 
-def _opened(path: Path, settings: StoreSettings) -> Rdict:
-    return Rdict(str(path), _options(settings), access_type=AccessType.read_write())
+def _opened(path: Path, settings: StoreSettings, damage: str) -> Opened:
+    options = _options(settings)
+    # Counted and timed by RocksDB per write, and one of ours is a block of hundreds of records.
+    options.enable_statistics()
+    database = Rdict(str(path), options, access_type=AccessType.read_write())
+    return Opened(database, options, damage)
 
 
 def _is_damage(words: str, path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self, cast
 from rocksdict import WriteOptions
 
 from streamsampler.store.blocks import Block, decode_block
+from streamsampler.store.figures import StoreFigures, written_bytes
 from streamsampler.store.opening import (
     CORRUPT,
     StoreError,
@@ -56,6 +57,7 @@ class BlockStore:
         self._path = path
         self._settings = settings or StoreSettings()
         self._identity = b""
+        self._put_bytes = self._written_before = 0
         self._write = cast("Any", WriteOptions())  # its stubs take properties for methods
         self._write.disable_wal = True
         self.rebuilt = ""
@@ -63,7 +65,7 @@ class BlockStore:
         self._open()
 
     def _open(self) -> None:
-        self._database, damage = open_database(self._path, self._settings)
+        self._database, self._options, damage = open_database(self._path, self._settings)
         self.rebuilt = damage or self.rebuilt
         self._damage = ""
         self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
@@ -148,6 +150,7 @@ class BlockStore:
         """
         with self._failures(f"cannot write block {number}"):
             self._database.put(_key(partition, number), value, write_opt=self._write)
+        self._put_bytes += len(value)
         if self._sizes is not None:
             self._sizes.setdefault(partition, {})[number] = len(value)
 
@@ -348,9 +351,24 @@ class BlockStore:
         ends = [file["end_key"] for file in self._database.live_files()]
         return max((int.from_bytes(end[:4], "big") for end in ends), default=0)
 
-    def written_bytes(self) -> int:
+    def table_bytes(self) -> int:
         """How many bytes RocksDB holds on disk now, tables alone."""
         return int(self._database.property_int_value("rocksdb.total-sst-files-size") or 0)
+
+    def figures(self) -> StoreFigures:
+        """Tell what the store has written; half a millisecond.
+
+        Returns:
+            The figures.
+
+        Raises:
+            StoreError: The database is not open, as it failed.
+        """
+        with self._failures("cannot tell what was written"):
+            return StoreFigures(self.table_bytes(), self._put_bytes, self._written())
+
+    def _written(self) -> int:
+        return self._written_before + written_bytes(self._options.get_statistics() or "")
 
     def memory_bytes(self) -> int:
         """How many bytes of memory RocksDB holds now: memtables, its cache, table readers."""
@@ -368,6 +386,7 @@ class BlockStore:
                 self._database.flush(wait=True)
             finally:
                 self._database.close()
+                self._written_before = self._written()
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from streamsampler.estimates import NO_THRESHOLD, decode
+from streamsampler.outcome import VERDICTS
 from streamsampler.spans.columns import Bytes, Int64s, Rows, UInt32s, UInt64s, Word
 from streamsampler.spans.compiled import kernel
 from streamsampler.traces.index import find
@@ -13,7 +14,6 @@ from streamsampler.traces.remembered import REMEMBERED, Remembered
 from streamsampler.traces.table import OLDEST, TraceTable
 
 NOT_SAMPLED, SAMPLED, DROPPED = 0, 1, 2
-VERDICTS: Final = ("not_sampled", "sampled", "dropped")
 
 _MS_PER_SECOND: Final = 1000
 

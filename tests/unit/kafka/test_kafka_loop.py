@@ -5,6 +5,7 @@ them in one journal, so that the order of events can be read.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,14 +25,15 @@ from streamsampler.kafka.loop import MEND_MS, SLICE_MS, Links, Worker
 from streamsampler.kafka.offsets import Start
 from streamsampler.kafka.poison import IN_A_ROW
 from streamsampler.kafka.readback import Found
-from streamsampler.kafka.reporting import Watch
-from streamsampler.observe import Vitals
+from streamsampler.kafka.reporting import STORE_MS, Watch
+from streamsampler.observe import StoreStanding, Vitals
 from streamsampler.outcome import GroupKnowledge
 from streamsampler.policies import load_policy_set
 from streamsampler.policies.sets import PolicySets
 from streamsampler.sampler import Checkpoint, Counts, Outcome, PastDecision, PolicyCounts
+from streamsampler.spans.malformed import REASONS
 from streamsampler.spans.records import RecordBatch
-from streamsampler.store import StoreError
+from streamsampler.store import StoreError, StoreFigures
 
 SETTINGS = Settings(
     kafka={"bootstrap.servers": "nobody"},
@@ -115,6 +117,9 @@ class Engine:
         self.tick: Callable[[], None] = lambda: None
         self.raises: dict[int, list[Exception]] = {}
         self.spans = 0
+        self.figures: list[StoreFigures] = []
+        self.asked_store = 0
+        self.told = Counts()
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -188,8 +193,17 @@ class Engine:
     def buffered_bytes(self, _partition: int) -> int:
         return 0
 
+    def block_bytes(self, _partition: int) -> int:
+        return 0
+
+    def store_figures(self) -> StoreFigures:
+        self.asked_store += 1
+        if not self.figures:
+            raise StoreError("the database is closed")
+        return self.figures.pop(0)
+
     def counts(self, _partition: int) -> Counts:
-        return Counts(records_keyless=self.keyless)
+        return replace(self.told, records_keyless=self.keyless)
 
 
 class Desk:
@@ -727,6 +741,57 @@ def test_a_stop_waits_for_brokers_that_are_away_only_so_long(
         scene.play(scene.wait(1))
     assert waited[-1] - waited[0] == SETTINGS.stop_timeout_ms
     assert scene.of("commit") == []
+
+
+# What it tells
+
+
+def test_a_partitions_clock_is_held_against_the_wall_clock(scene: Scene) -> None:
+    scene.play(assign(0, 1), bring(record(0, 0, 7_000)), scene.wait(9_000), scene.wait(500))
+    delays = {one.partition: one.stream_delay_ms for one in scene.vitals.read().partitions}
+    assert delays == {0: 2_000, 1: None}
+
+
+def test_the_store_is_asked_once_a_second_and_what_it_said_stands_while_it_fails(
+    scene: Scene,
+) -> None:
+    scene.engine.figures = [StoreFigures(5, 10, 2), StoreFigures(6, 20, 4)]
+    seen: list[StoreStanding | None] = []
+    look = scene.then(lambda: seen.append(scene.vitals.read().store))
+    scene.play(
+        scene.wait(0), look, scene.wait(STORE_MS), look,
+        assign(0), look,  # shown at once, and the store is not asked
+        scene.wait(STORE_MS), look,
+    )  # fmt: skip
+    first, second = StoreStanding(5, 10, 2), StoreStanding(6, 20, 4)
+    assert seen == [first, second, second, second]
+    assert scene.engine.asked_store == 3
+
+
+def test_traces_that_were_decided_before_an_abort_are_counted_when_they_are_decided_again(
+    scene: Scene,
+) -> None:
+    def decided(count: int) -> Callable[[], None]:
+        counts = Counts(
+            traces=(count, *[0] * 11), delays=(count, *[0] * 17), delay_ms=90 * count,
+            dead=(count, *[0] * (len(REASONS) - 1)),
+        )  # fmt: skip
+        return lambda: setattr(scene.engine, "told", counts)
+
+    scene.play(
+        assign(0),
+        scene.then(decided(3), record(0, 0)),
+        scene.wait(1_000),
+        scene.then(decided(8), record(0, 1)),
+        scene.then(lambda: scene.desk.refuses.append(RollBackError("no"))),
+        scene.wait(1_000),  # aborted: the five are undone
+        scene.then(decided(5), record(0, 1)),
+        scene.wait(1_000),
+    )
+    totals = scene.vitals.read().totals.counts
+    assert totals.decided("not_sampled", "complete") == sum(totals.delays) == 3 + 5
+    assert totals.delay_ms == 90 * 8
+    assert totals.records_dead == 8
 
 
 # The disk

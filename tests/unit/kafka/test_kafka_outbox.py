@@ -12,7 +12,6 @@ from streamsampler.kafka.outbox import OrderedOutbox, Outbox, TransactionalOutbo
 from streamsampler.kafka.records import read_messages
 from streamsampler.kafka.transactions import Transactions
 from streamsampler.sampler import DeadLetter, Decision, Emission, Outcome
-from streamsampler.spans.formats import MalformedRecord
 
 TOPICS = Topics()
 TRACE = bytes(range(16))
@@ -271,28 +270,6 @@ def test_a_dead_letter_is_the_record_that_was_read(outbox: Outbox, broker: Broke
     assert (record["key"], record["value"]) == (b"k", b"\xff")
     assert dict(record["headers"])["streamsampler.reason"] == b"bad_tag"
     assert dict(record["headers"])["streamsampler.worker"] == b"pod-1"
-
-
-@pytest.mark.parametrize("condemned", [False, True])
-def test_a_record_that_was_not_read_says_why(
-    outbox: Outbox, broker: Broker, *, condemned: bool
-) -> None:
-    why = MalformedRecord("bad_json", "line 1: expected a value")
-
-    def refuse(_value: bytes) -> bytes:
-        raise why
-
-    message = Message("spans", 2, 9, value=b"{", timestamp=(1, 5))
-    reading = (
-        read_messages([message], 10, condemned={(2, 9): why})
-        if condemned
-        else read_messages([message], 10, refuse)
-    )
-    outbox.add(Outcome([], [], [DeadLetter(0, "bad_tag", "bad tag before byte 0")]), reading)
-    headers = dict(broker.journal[-1][1]["headers"])
-    assert headers["streamsampler.reason"] == b"bad_json"
-    assert headers["streamsampler.detail"] == b"line 1: expected a value"
-    assert broker.journal[-1][1]["value"] == b"{"
 
 
 def fatal(*, through_a_callback: bool) -> BaseException:

@@ -71,14 +71,14 @@ def test_a_record_without_a_time_has_none() -> None:
 
 def shout(value: bytes) -> bytes:
     if not value.isalpha():
-        raise MalformedRecord("no_letters", "byte 0 is no letter")
+        raise MalformedRecord("bad_json", "byte 0 is no letter")
     return value.upper()
 
 
 def test_other_formats_are_translated_at_the_door() -> None:
     reading = read_messages([message(0, 0, b"a"), message(0, 1, b"b")], FAR, shout)
     assert [reading.batch.value(i) for i in range(2)] == [b"A", b"B"]
-    assert not reading.malformed
+    assert not reading.batch.malformed
 
 
 def test_what_cannot_be_translated_keeps_its_place_and_its_reason() -> None:
@@ -86,18 +86,27 @@ def test_what_cannot_be_translated_keeps_its_place_and_its_reason() -> None:
         [message(1, 0, b"b"), message(0, 0, b"1"), message(0, 1, None)], FAR, shout
     )
     assert [reading.batch.value(i) for i in range(3)] == [UNREADABLE, UNREADABLE, b"B"]
-    assert {i: error.reason for i, error in reading.malformed.items()} == {
-        0: "no_letters",
-        1: "no_letters",
+    assert {i: error.reason for i, error in reading.batch.malformed.items()} == {
+        0: "bad_json",
+        1: "bad_json",
     }
     assert reading.messages[0].value() == b"1"
+
+
+def test_a_condemned_record_keeps_its_place_and_its_reason() -> None:
+    why = MalformedRecord("engine_error", "ZeroDivisionError")
+    reading = read_messages(
+        [message(0, 7, b"a"), message(0, 8, b"b")], FAR, condemned={(0, 8): why}
+    )
+    assert [reading.batch.value(i) for i in range(2)] == [b"a", UNREADABLE]
+    assert reading.batch.malformed == {1: why}
 
 
 def test_records_of_another_signal_are_not_translated() -> None:
     logs = message(0, 0, b"1", [("otelcol.signal", b"logs")])
     reading = read_messages([logs], FAR, shout)
     assert reading.batch.value(0) == b"1"
-    assert not reading.malformed
+    assert not reading.batch.malformed
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import fields, replace
+from itertools import product
+from typing import Any
 
 import pytest
 from prometheus_client import Metric
@@ -9,9 +11,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from streamsampler.observe.catalogue import PARTITION_GAUGES, SPLIT_TOTALS, TOTALS
-from streamsampler.observe.standing import PartitionStanding
+from streamsampler.observe.standing import PartitionStanding, StoreStanding
 from streamsampler.observe.vitals import Vitals
-from streamsampler.outcome import Counts, PolicyCounts
+from streamsampler.outcome import TRIGGERS, VERDICTS, Counts, PolicyCounts
+from streamsampler.spans.malformed import REASONS
 
 COUNTS = Counts(
     records=70,
@@ -25,15 +28,15 @@ COUNTS = Counts(
     late_sampled=3,
     late_not_sampled=4,
     late_errors=1,
-    traces_sampled=21,
-    traces_not_sampled=22,
-    traces_dropped=23,
+    traces=tuple(range(101, 113)),
+    delays=(1, 2, *[0] * 15, 3),
+    delay_ms=1_230_500,
     traces_buffered=2,
     records_keyless=31,
     records_key_mismatch=32,
     records_other_signal=33,
     records_without_spans=34,
-    records_dead=15,
+    dead=tuple(range(1, len(REASONS) + 1)),
     decisions_forgotten=41,
     spans_out_forgotten=42,
     offsets_skipped=51,
@@ -45,11 +48,13 @@ FOURTH = PartitionStanding(
     position=160,
     end=200,
     stream_time_ms=5_500,
+    wall_ms=65_500,
     replayed=12,
     replay_total=48,
     expected_seconds=4.5,
     stopped="",
     buffered_bytes=3_000,
+    block_bytes=3_500,
     counts=COUNTS,
 )
 NINTH = replace(
@@ -101,7 +106,6 @@ def test_every_fate_of_a_span_has_its_total(vitals: Vitals) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("traces_total", {("sampled",): 42, ("not_sampled",): 44, ("dropped",): 46}),
         ("late_spans_total", {("sampled",): 6, ("not_sampled",): 8}),
         ("late_error_spans_total", {(): 2}),
         ("spans_in_total", {(): 142}),
@@ -111,13 +115,14 @@ def test_every_fate_of_a_span_has_its_total(vitals: Vitals) -> None:
         ("records_key_mismatch_total", {(): 64}),
         ("records_other_signal_total", {(): 66}),
         ("records_without_spans_total", {(): 68}),
-        ("dead_letters_total", {(): 30}),
+        ("dead_letters_total", {(one,): 2 * (at + 1) for at, one in enumerate(REASONS)}),
         ("decisions_forgotten_total", {(): 82}),
         ("spans_out_forgotten_total", {(): 84}),
         ("offsets_skipped_total", {(): 102}),
         ("buffered_spans", {("4",): 6, ("9",): 6}),
         ("buffered_traces", {("4",): 2, ("9",): 2}),
         ("buffered_bytes", {("4",): 3_000, ("9",): 3_000}),
+        ("store_block_bytes", {("4",): 3_500, ("9",): 3_500}),
         ("replay_records_done", {("4",): 12, ("9",): 12}),
         ("replay_records_expected", {("4",): 48, ("9",): 48}),
         ("partition_stopped", {("4",): 0, ("9",): 0}),
@@ -142,6 +147,7 @@ def test_metrics_say_what_was_shown(
         ("low_watermark_offset", {("4",): 100}),
         ("lag_records", {("4",): 40}),
         ("stream_time_timestamp_seconds", {("4",): 5.5}),
+        ("stream_time_delay_seconds", {("4",): 60.0}),
         ("replay_expected_seconds", {("4",): 4.5}),
     ],
 )
@@ -149,6 +155,43 @@ def test_what_is_not_known_is_not_shown(
     vitals: Vitals, name: str, expected: dict[tuple[str, ...], float]
 ) -> None:
     assert samples(vitals, name) == expected
+
+
+def test_traces_are_told_by_verdict_and_trigger(vitals: Vitals) -> None:
+    found = samples(vitals, "traces_total")
+    assert found.keys() == set(product(VERDICTS, TRIGGERS))
+    assert sum(found.values()) == 2 * sum(range(101, 113))
+    assert found["sampled", "complete"] == 2 * 102
+    assert found["not_sampled", "limit"] == 2 * 107
+
+
+def test_decision_delays_are_a_histogram(vitals: Vitals) -> None:
+    buckets = samples(vitals, "decision_delay_seconds_bucket")
+    assert len(buckets) == 18
+    assert (buckets["0.1",], buckets["0.5",], buckets["600.0",], buckets["+Inf",]) == (2, 6, 6, 12)
+    assert samples(vitals, "decision_delay_seconds_count") == {(): 12}
+    assert samples(vitals, "decision_delay_seconds_sum") == {(): 2_461}
+
+
+def test_the_store_is_shown_as_soon_as_it_is_known(vitals: Vitals) -> None:
+    assert not samples(vitals, "store_put_bytes_total")
+    vitals.show("v7", [], settled=True, store=StoreStanding(5, 100, 20))
+    vitals.show("v7", [], settled=True)  # it is not asked every time
+    assert samples(vitals, "store_table_bytes") == {(): 5}
+    assert samples(vitals, "store_put_bytes_total") == {(): 100}
+    assert samples(vitals, "store_written_bytes_total") == {(): 20}
+
+
+def test_a_worker_made_anew_counts_its_stores_together(vitals: Vitals) -> None:
+    for put in (50, 100):
+        vitals.show("v7", [], settled=True, store=StoreStanding(5, put, 20))
+    vitals.restarted()
+    assert samples(vitals, "store_put_bytes_total") == {(): 100}
+    vitals.restarted()  # before it came to a store
+    vitals.show("v7", [], settled=True, store=StoreStanding(1, 7, 3))
+    assert samples(vitals, "store_table_bytes") == {(): 1}
+    assert samples(vitals, "store_put_bytes_total") == {(): 107}
+    assert samples(vitals, "store_written_bytes_total") == {(): 23}
 
 
 def test_a_partition_is_in_one_state(vitals: Vitals) -> None:
@@ -238,13 +281,18 @@ def test_labels_are_partitions_and_words_of_a_list(vitals: Vitals) -> None:
         for sample in family.samples
         for label in sample.labels
     }
-    assert labels == {"partition", "state", "fate", "decision", "verdict", "result", "set", "le"}
+    assert labels == {
+        "partition", "state", "fate", "decision", "trigger", "verdict", "reason", "result", "set",
+        "le",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [one.name for one in fields(Counts)])
 def test_nothing_that_is_counted_goes_unseen(vitals: Vitals, name: str) -> None:
     before = families(vitals)
-    more = replace(COUNTS, **{name: 1_000})
+    size = len(getattr(COUNTS, name)) if isinstance(getattr(COUNTS, name), tuple) else 0
+    changes: Any = {name: (1_000,) * size if size else 1_000}
+    more = replace(COUNTS, **changes)
     vitals.committed({4: more}, None)
     vitals.show("v7", [NINTH, replace(FOURTH, counts=more)], settled=True)
     changed = [one for one, family in families(vitals).items() if family != before[one]]
@@ -261,20 +309,29 @@ def test_a_client_that_takes_openmetrics_gets_it(vitals: Vitals) -> None:
     assert kinds["streamsampler_worker"] == "info"
 
 
+LABELS = ("set", "policy", "trigger")
+
+
 def test_each_policy_has_counters_of_its_own() -> None:
     vitals = Vitals("pod-1", "1.0.0", "exactly_once", 0)
-    told = {("default", "slow"): PolicyCounts(1, 2, 3, 4), ("acme", "slow"): PolicyCounts(named=9)}
+    told = {
+        ("default", "slow"): PolicyCounts((1, 5, 6, 7), 2, 3, 4),
+        ("acme", "slow"): PolicyCounts((0, 0, 9, 0)),
+    }
     vitals.show("v7", [], settled=True, policy_counts=told)
-    told["default", "slow"].named += 5  # the engine counts on while the page is read
+    told["default", "slow"].votes += 5  # the engine counts on while the page is read
     _, text = vitals.metrics.exposition("")
     found = {
-        (sample.name, sample.labels["set"], sample.labels["policy"]): sample.value
+        (
+            sample.name.removeprefix("streamsampler_policy_"),
+            *(sample.labels[label] for label in LABELS if label in sample.labels),
+        ): sample.value
         for family in parse_text(text.decode())
         for sample in family.samples
         if sample.name.startswith("streamsampler_policy_") and "policy" in sample.labels
     }
-    names = ("decisions", "votes", "failures", "dry_run_changes")
-    assert [found[f"streamsampler_policy_{name}_total", "default", "slow"] for name in names] == [
-        1, 2, 3, 4,
-    ]  # fmt: skip
-    assert found["streamsampler_policy_decisions_total", "acme", "slow"] == 9
+    names = ("votes", "failures", "dry_run_changes")
+    assert [found[f"{name}_total", "default", "slow"] for name in names] == [2, 3, 4]
+    decisions = [found["decisions_total", "default", "slow", trigger] for trigger in TRIGGERS]
+    assert decisions == [1, 5, 6, 7]
+    assert found["decisions_total", "acme", "slow", "limit"] == 9

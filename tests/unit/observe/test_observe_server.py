@@ -31,11 +31,13 @@ LIVE = PartitionStanding(
     position=160,
     end=200,
     stream_time_ms=5_000,
+    wall_ms=0,
     replayed=0,
     replay_total=0,
     expected_seconds=None,
     stopped="",
     buffered_bytes=0,
+    block_bytes=0,
     counts=Counts(records=9),
 )
 

@@ -24,11 +24,13 @@ LIVE = PartitionStanding(
     position=160,
     end=200,
     stream_time_ms=5_000,
+    wall_ms=0,
     replayed=0,
     replay_total=0,
     expected_seconds=None,
     stopped="",
     buffered_bytes=0,
+    block_bytes=0,
     counts=Counts(),
 )
 REPLAYING = replace(LIVE, state="recovering", replayed=12_000, replay_total=48_000)

@@ -16,11 +16,13 @@ def live(partition: int) -> PartitionStanding:
         position=0,
         end=0,
         stream_time_ms=-1,
+        wall_ms=0,
         replayed=0,
         replay_total=0,
         expected_seconds=None,
         stopped="",
         buffered_bytes=0,
+        block_bytes=0,
         counts=Counts(),
     )
 

@@ -3,14 +3,17 @@
 import gzip
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamsampler.policies import load_policy_set
-from streamsampler.sampler import Counts, DeadLetter, Outcome, Sampler
+from streamsampler.sampler import Checkpoint, Counts, DeadLetter, Outcome, Sampler
+from streamsampler.spans.malformed import REASONS, MalformedRecord, Refusal
 from streamsampler.spans.messages import Span, TracesData
 from streamsampler.spans.payload import new_traces, parse, spans_of
 from streamsampler.spans.records import Headers, RecordBatch, join
@@ -169,6 +172,7 @@ def test_a_record_that_cannot_be_read_is_a_dead_letter(sampler: Sampler, name: s
     assert letter.reason in {"empty_value", *FAULTS[1:]}
     assert letter.detail == "the record has no value" or " before byte " in letter.detail
     assert (run.counts.dead_lettered, run.counts.records_dead) == (1, 1)
+    assert run.counts.dead[REASONS.index(letter.reason)] == 1
     assert run.counts.spans_in == 4
 
 
@@ -188,6 +192,32 @@ def test_each_dead_letter_names_its_own_record(sampler: Sampler) -> None:
     ]  # fmt: skip
     counts = sampler.counts(0)
     assert (counts.spans_in, counts.buffered, counts.dead_lettered) == (6, 2, 4)
+    assert counts.told()["dead"] == {
+        "empty_value": 1, "bad_length": 1, "bad_tag": 1, "bad_trace_id": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", get_args(Refusal))
+def test_a_record_that_no_translation_took_says_why_and_is_counted_so(
+    sampler: Sampler, reason: Refusal
+) -> None:
+    batch = batch_of([NEIGHBOURS[0], b"\xff", b"\xff"])
+    why = {1: MalformedRecord(reason, "line 1: expected a value")}
+    outcome = sampler.submit(replace(batch, malformed=why))
+    assert outcome.dead_letters == [
+        DeadLetter(1, reason, "line 1: expected a value"),
+        DeadLetter(2, "bad_tag", "bad tag before byte 0 of the value"),
+    ]
+    assert sampler.counts(0).told()["dead"] == {reason: 1, "bad_tag": 1}
+    assert sampler.counts(0).conserved()
+
+
+def test_dead_letters_of_an_earlier_owner_are_not_counted_again(sampler: Sampler) -> None:
+    sampler.revoke(0)
+    sampler.assign(0, Checkpoint(0, 2, 1_000))
+    outcome = sampler.submit(batch_of([b"", b"\x0a", b"\x0a"]))
+    assert [one.record for one in outcome.dead_letters] == [2]
+    assert sampler.counts(0).told()["dead"] == {"bad_length": 1}
 
 
 # What is odd, and trace data all the same.

@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsampler.outcome import TRIGGERS, VERDICTS
 from streamsampler.sampler import Counts, Decision
+from streamsampler.spans.malformed import REASONS
 
 TEXT = st.none() | st.text(max_size=10)
 INT = st.integers(0, 2**63 - 1)
@@ -119,12 +122,17 @@ def test_every_decision_is_a_line(decision: Decision) -> None:
 
 FATES = ["kept", "not_sampled", "dropped", "duplicates", "dead_lettered", "buffered"]
 NAMES = [one.name for one in dataclasses.fields(Counts)]
-COUNTS = st.builds(Counts, **dict.fromkeys(NAMES, st.integers(0, 2**40)))
+TUPLES = {name: len(getattr(Counts(), name)) for name in ("traces", "delays", "dead")}
+ONE = st.integers(0, 2**40)
+COUNTS = st.builds(
+    Counts, **dict.fromkeys(NAMES, ONE) | {n: st.tuples(*[ONE] * k) for n, k in TUPLES.items()}
+)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=6, max_size=6))
 def test_every_span_in_has_one_fate(fates: list[int]) -> None:
-    counts = Counts(**dict(zip(FATES, fates, strict=True)))
+    each: Any = dict(zip(FATES, fates, strict=True))
+    counts = Counts(**each)
     counts.spans_in = sum(fates)
     assert counts.conserved()
     for lost in (-1, 1):
@@ -134,13 +142,38 @@ def test_every_span_in_has_one_fate(fates: list[int]) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in {*FATES, "spans_in"}])
 def test_other_counts_have_no_part_in_the_law(name: str) -> None:
-    assert Counts(**{name: 5}).conserved()
+    more: Any = {name: (5,) * TUPLES[name] if name in TUPLES else 5}
+    assert Counts(**more).conserved()
 
 
 @given(COUNTS, COUNTS)
 def test_counts_of_two_partitions_add_up(one: Counts, other: Counts) -> None:
     total = one + other
     for name in NAMES:
-        assert getattr(total, name) == getattr(one, name) + getattr(other, name)
+        parts = [getattr(counts, name) for counts in (total, one, other)]
+        rows = zip(*parts, strict=True) if name in TUPLES else [tuple(parts)]
+        assert all(together == ours + theirs for together, ours, theirs in rows)
     assert one + Counts() == one
     assert one + Counts() is not one
+
+
+def test_verdicts_are_summed_over_what_brought_them_about() -> None:
+    counts = Counts(traces=tuple(2**place for place in range(12)))
+    assert counts.decided("not_sampled", "complete") == 1
+    assert counts.decided("sampled", "timeout") == 2**4
+    assert counts.decided("dropped", "shutdown") == 2**11
+    assert counts.traces_not_sampled == 0b001_001_001_001
+    assert counts.traces_sampled == 0b010_010_010_010
+    assert counts.traces_dropped == 0b100_100_100_100
+
+
+@given(COUNTS)
+def test_counts_are_told_by_name_and_every_sum_is_the_same(counts: Counts) -> None:
+    told = json.loads(json.dumps(counts.told()))
+    assert told["spans_in"] == counts.spans_in
+    assert told["delay_ms"] == counts.delay_ms
+    for names in (VERDICTS, TRIGGERS):
+        assert sum(told[f"traces_{name}"] for name in names) == sum(counts.traces)
+    assert sum(told["dead"].values()) == counts.records_dead
+    assert set(told["dead"]) <= set(REASONS)
+    assert all(told["dead"].values())

@@ -19,6 +19,7 @@ from streamsampler.store import (
     StoreSettings,
     encode_block,
 )
+from streamsampler.store.figures import written_bytes
 
 FAR = 2**31 - 1
 
@@ -109,8 +110,49 @@ def test_what_was_put_is_there_after_reopening(tmp_path: Path) -> None:
     with BlockStore(path) as store:
         assert [number for number, _ in store.blocks(1)] == list(range(1, 19))
         assert store.partitions() == {1: 18_000}
-        assert store.written_bytes() > 0
+        assert store.table_bytes() > 0
         assert store.rebuilt == ""
+
+
+def test_what_was_put_and_what_went_to_the_disk_is_counted_over_reopenings(
+    tmp_path: Path,
+) -> None:
+    settings = StoreSettings(write_buffer_bytes=6 << 20)
+    with BlockStore(tmp_path / "blocks", settings) as store:
+        assert store.figures() == (0, 0, 0)
+        for number in range(100):
+            store.put(1, number, os.urandom(100_000))
+        store.reopen()
+        before = store.figures()
+        assert before.put_bytes == 10_000_000
+        assert 10_000_000 < before.table_bytes <= before.written_bytes
+        store.put(1, 100, os.urandom(100_000))
+        store.reopen()
+        after = store.figures()
+        assert after.put_bytes == 10_100_000
+        assert after.written_bytes > before.written_bytes + 100_000
+
+
+def test_blocks_that_are_deleted_in_time_never_go_to_the_disk(tmp_path: Path) -> None:
+    with BlockStore(tmp_path / "blocks") as store:
+        for number in range(100):
+            store.put(1, number, os.urandom(100_000))
+        store.delete(1, list(range(100)))
+        store.reopen()
+        assert store.figures().put_bytes == 10_000_000
+        assert store.figures().written_bytes < 10_000
+
+
+def test_a_store_that_is_closed_tells_no_figures(tmp_path: Path) -> None:
+    with BlockStore(tmp_path / "blocks") as store:
+        pass
+    with pytest.raises(StoreError, match="cannot tell what was written"):
+        store.figures()
+
+
+def test_statistics_that_do_not_say_what_was_written_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no rocksdb\.compact\.write\.bytes"):
+        written_bytes("rocksdb.flush.write.bytes COUNT : 5\nrocksdb.stall.micros COUNT : 0")
 
 
 def test_a_reader_that_stops_halfway_does_not_keep_the_folder(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsampler.outcome import VERDICTS
 from streamsampler.spans.columns import Rows, UInt32s, Word
 from streamsampler.spans.compiled import kernel
-from streamsampler.traces.decided import VERDICTS, DecidedTraces, PastDecision
+from streamsampler.traces.decided import DecidedTraces, PastDecision
 from streamsampler.traces.index import find
 
 
