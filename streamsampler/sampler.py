@@ -24,6 +24,7 @@ from streamsampler.engine.limits import Limits
 from streamsampler.engine.partition import BatchColumns, Partition
 from streamsampler.engine.reopening import begin_again, take_over
 from streamsampler.engine.shedding import buffered, surplus
+from streamsampler.engine.sums import Sums, Untold
 from streamsampler.estimates.summaries import INTERVAL_MS, Summary
 from streamsampler.estimates.tables import Table
 from streamsampler.outcome import (
@@ -98,6 +99,7 @@ class Sampler:
             attributes=sampling_attributes, health=health,
         )  # fmt: skip
         self._partitions: dict[int, Partition] = {}
+        self._untold: dict[int, Untold] = {}  # of partitions that are not held now
 
     @property
     def policies(self) -> PolicySets:
@@ -127,6 +129,7 @@ class Sampler:
         partition: int,
         resume: Checkpoint | None = None,
         decided: Sequence[PastDecision] = (),
+        part: int = 0,
     ) -> int:
         """Take a partition over, with what the store holds of it.
 
@@ -139,6 +142,8 @@ class Sampler:
             resume: Where its last owner left it; None: it starts from nothing.
             decided: Decisions made since the low watermark, in the order they were made. Their
                 spans before the position are passed over, as they have been dealt with.
+            part: Tells what is summed up by this owner of the partition from what others tell of
+                the same interval: no two may have the same.
 
         Returns:
             The offset from which its records are to come, from the low watermark to the position;
@@ -147,9 +152,12 @@ class Sampler:
         Raises:
             StoreError: The store cannot be written.
         """
+        sums = Sums(partition, part)
+        if partition in self._untold:
+            sums.take_back(self._untold.pop(partition))
         held = take_over(
             partition, resume or _NOTHING_YET, decided, self._store, self._in_force.default,
-            self._limits, self._in_force.read,
+            self._limits, self._in_force.read, sums,
         )  # fmt: skip
         self._partitions[partition] = held
         return held.position
@@ -219,6 +227,7 @@ class Sampler:
                 "committed"
             )
         del self._partitions[partition]
+        self._untold[partition] = held.sums.untold()
         self._in_force.forget(partition)
         if keep and held.table.live:
             held.shelf.put_open()
@@ -416,6 +425,7 @@ class Sampler:
         """
         held = self._partitions[partition]
         if checkpoint.position == held.position:
+            held.sums.committed()
             held.shelf.reached(held.position, held.table.now_ms)
             held.shelf.dispose(held.shelf.disposable(), checkpoint.low_watermark)
 

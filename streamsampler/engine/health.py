@@ -173,7 +173,7 @@ class Health:
         Args:
             partition: The input partition.
             before: Number of the interval that is not over yet; None: all are.
-            part: The offset at which the partition's owner began.
+            part: Tells the sums of two owners of the partition apart.
 
         Yields:
             One summary an interval, oldest first.

@@ -103,7 +103,7 @@ class InForce:
         Args:
             partition: The input partition.
             before: Number of the interval that is not over yet; None: all are.
-            part: The offset at which the partition's owner began.
+            part: Tells the sums of two owners of the partition apart.
 
         Returns:
             Summaries of intervals; each is told once.

@@ -35,9 +35,9 @@ class _UselessBlocksError(Exception):
     """
 
 
-def take_over(
+def take_over(  # noqa: PLR0913 - what a partition begins with
     number: int, resume: Checkpoint, decided: Sequence[PastDecision], store: BlockStore,
-    policies: PolicySet, limits: Limits, read: Read,
+    policies: PolicySet, limits: Limits, read: Read, sums: Sums,
 ) -> Partition:  # fmt: skip
     """Begin a partition with what the store holds of it; what is of no use is deleted.
 
@@ -49,6 +49,7 @@ def take_over(
         policies: The set in force.
         limits: How large things may get.
         read: Makes a batch's columns.
+        sums: Of what is decided on it.
 
     Returns:
         The partition; its records must come from its position on.
@@ -56,11 +57,11 @@ def take_over(
     Raises:
         StoreError: The store cannot be written.
     """
-    partition = _begun(number, resume, decided, store, policies, limits)
+    partition = _begun(number, resume, decided, store, policies, limits, sums)
     try:
         _reopen(partition, store, read)
     except _UselessBlocksError as reason:
-        partition = _begun(number, resume, decided, store, policies, limits)
+        partition = _begun(number, resume, decided, store, policies, limits, sums)
         partition.shelf.clear()
         partition.not_reopened = str(reason)
     return partition
@@ -68,7 +69,7 @@ def take_over(
 
 def _begun(
     number: int, resume: Checkpoint, decided: Sequence[PastDecision], store: BlockStore,
-    policies: PolicySet, limits: Limits,
+    policies: PolicySet, limits: Limits, sums: Sums,
 ) -> Partition:  # fmt: skip
     """A partition without traces, at the low watermark."""
     past, out = DecidedTraces(limits.decisions), SpansOut(limits.spans_out)
@@ -85,7 +86,7 @@ def _begun(
         settings=fold_settings(policies, limits, resume.position),
         out=out,
         resume=resume,
-        sums=Sums(number, resume.position),
+        sums=sums,
         position=low,
         recalled=low == resume.position,  # nothing is undecided
     )

@@ -57,26 +57,62 @@ class _Chunk(NamedTuple):
         )  # fmt: skip
 
 
+class Untold(NamedTuple):
+    """Sums of committed decisions that nobody has been told.
+
+    Attributes:
+        chunks: As they were put aside.
+        settled: As they were worked out.
+    """
+
+    chunks: tuple[_Chunk, ...]
+    settled: tuple[Summary, ...]
+
+
 class Sums:
     """One partition's sums that nobody has been told yet.
 
     Attributes:
-        part: The offset at which its owner began.
+        part: Tells the sums of two owners of one interval apart.
     """
 
-    def __init__(self, partition: int, began_at: int) -> None:
+    def __init__(self, partition: int, part: int) -> None:
         """Begin with nothing.
 
         Args:
             partition: The input partition.
-            began_at: The offset at which its owner begins: it tells the sums of two owners of one
-                interval apart.
+            part: Tells the sums of two owners of one interval apart, so no two may have the same.
         """
         self._partition = partition
-        self.part = began_at
+        self.part = part
         self._chunks: list[_Chunk] = []
         self._oldest: int | None = None
         self._settled: deque[Summary] = deque(maxlen=MOST_UNTOLD)
+        self._committed = Untold((), ())
+
+    def committed(self) -> None:
+        """Note that all that was counted, and told, so far lasts."""
+        self._committed = Untold(tuple(self._chunks), tuple(self._settled))
+
+    def untold(self) -> Untold:
+        """Tell what of the last commit nobody has been told for good.
+
+        Returns:
+            It, for `take_back`.
+        """
+        return self._committed
+
+    def take_back(self, untold: Untold) -> None:
+        """Count what was committed before the partition was left, and never told.
+
+        Args:
+            untold: Of the same partition.
+        """
+        self._chunks.extend(untold.chunks)
+        self._settled.extend(untold.settled)
+        oldest = [int(chunk.interval.min()) for chunk in self._chunks]
+        self._oldest = min(oldest, default=None)
+        self.committed()
 
     def add(self, due: DueTraces, traces: Rows, verdicts: Verdicts) -> None:
         """Count decided traces.

@@ -170,7 +170,8 @@ class Summary:
         kind: `groups`, `demands` or `services`.
         partition: Of the input.
         interval: Number of the interval of stream time.
-        part: The offset at which the worker began it.
+        part: Tells the sums of two owners of the partition apart: when the owner took it over, ms
+            of wall time.
         body: What it sums up.
     """
 

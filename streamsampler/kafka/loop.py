@@ -100,7 +100,9 @@ class Worker:
         self._consumer = links.consumer
         self._clock = clock
         self._ownership = Ownership()
-        self._take_over = TakeOver(settings, links.consumer, links.admin, sampler, self._ownership)
+        self._take_over = TakeOver(
+            settings, links.consumer, links.admin, sampler, self._ownership, clock
+        )
         self._idle = IdleClocks()
         self._backpressure = Backpressure(
             settings, links.consumer, sampler, self._ownership, self._idle

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from streamsampler.config import Settings
+from streamsampler.kafka.clock import Clock
 from streamsampler.kafka.errors import FailStopError, NotYetError
 from streamsampler.kafka.offsets import Start, from_committed, resolve_start
 from streamsampler.kafka.ownership import Ownership, State
@@ -87,6 +88,7 @@ class TakeOver:
         admin: For offsets.
         sampler: The engine.
         ownership: The state of each partition, which is moved on here up to live.
+        clock: The time.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class TakeOver:
         admin: AdminClient,
         sampler: Sampler,
         ownership: Ownership,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._topic = settings.topics.input
@@ -103,6 +106,7 @@ class TakeOver:
         self._admin = admin
         self._sampler = sampler
         self._ownership = ownership
+        self._clock = clock
         self._readbacks: list[Readback] = []
         self._next_ask_ms = 0
         self._next_progress_ms = 0
@@ -168,7 +172,7 @@ class TakeOver:
         """Let the engine open what the local store has, and read the rest from the topic."""
         replay = self.replays[partition]
         checkpoint, beginning = replay.start.checkpoint, replay.start.beginning
-        first = self._sampler.assign(partition, checkpoint, recent)
+        first = self._sampler.assign(partition, checkpoint, recent, self._clock.wall_ms())
         if first < beginning:
             self._sampler.skip(partition, beginning - first)
             _log.error(

@@ -146,7 +146,7 @@ class DemandRecord:
             names: The keys, in the order of their numbers.
             partition: The input partition.
             before: Number of the interval that is not over yet; None: all are.
-            part: The offset at which the partition's owner began.
+            part: Tells the sums of two owners of the partition apart.
 
         Yields:
             One summary an interval, oldest first.
@@ -180,7 +180,7 @@ class Asking(Protocol):
         Args:
             partition: The input partition.
             before: Number of the interval that is not over yet; None: all are.
-            part: The offset at which the partition's owner began.
+            part: Tells the sums of two owners of the partition apart.
 
         Yields:
             One summary an interval, oldest first.

@@ -109,6 +109,7 @@ class Engine:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.held: dict[int, Checkpoint] = {}
+        self.parts: list[int] = []
         self.in_store: dict[int, int] = {}
         self.keyless = 0
         self.policies = PolicySets(POLICIES)
@@ -128,7 +129,10 @@ class Engine:
     def knowledge(self) -> GroupKnowledge:
         return GroupKnowledge(None, None, {}, {}, 0)
 
-    def assign(self, partition: int, resume: Checkpoint, decided: list[PastDecision]) -> int:
+    def assign(
+        self, partition: int, resume: Checkpoint, decided: list[PastDecision], part: int
+    ) -> int:
+        self.parts.append(part)
         self.journal.append(("assign", partition, resume.low_watermark, len(decided)))
         self.held[partition] = resume
         return self.in_store.get(partition, resume.low_watermark)
@@ -701,7 +705,10 @@ def test_a_lost_partition_is_undone_and_forgotten_without_a_commit(scene: Scene)
 
 
 def test_a_partition_comes_back_as_a_new_one(scene: Scene) -> None:
-    scene.play(assign(0), bring(record(0, 0)), revoke(0), assign(0), bring(record(0, 0)))
+    scene.play(
+        assign(0), bring(record(0, 0)), revoke(0), scene.wait(1), assign(0), bring(record(0, 0))
+    )
+    assert len(set(scene.engine.parts)) == 2, "two owners tell their sums under one name"
     assert scene.of("assign", "submit", "revoke") == [
         ("assign", 0, 0, 1),
         ("submit", [0]),

@@ -12,7 +12,7 @@ from streamsampler.estimates.summaries import MOST_UNTOLD, Group, GroupSummary, 
 from streamsampler.policies import TenantNumbers, load_policy_set
 from streamsampler.policies.groups import OVERFLOW_GROUP, GroupNumbers
 from streamsampler.policies.roots import OVERFLOW, OVERFLOW_NAME, RootNumbers
-from streamsampler.sampler import Sampler
+from streamsampler.sampler import Checkpoint, Decision, PastDecision, Sampler
 from streamsampler.spans.records import RecordBatch, join
 from streamsampler.store import BlockStore
 
@@ -98,6 +98,59 @@ def test_an_interval_is_told_once_and_when_it_is_over(sampler: Sampler) -> None:
     assert sampler.summaries(0, leaving=True) == []
 
 
+def past(decision: Decision) -> PastDecision:
+    return PastDecision(
+        decision.trace_id, decision.decision, decision.policy, decision.decided_at_ms,
+        decision.spans_out, decision.threshold,
+    )  # fmt: skip
+
+
+def roll_back(sampler: Sampler, to: Checkpoint, decided: list[Decision], part: int) -> None:
+    """Undo what was done since a commit, and read it again."""
+    sampler.revoke(0)
+    values = [trace(number, "shop", "buy", 10) for number in (1, 2)]
+    first = sampler.assign(0, to, list(map(past, decided)), part)
+    sampler.submit(batch(values[first:], [1_000, 2_500][first:], first))
+    sampler.recall(0, [])
+
+
+def commit_one_of_two(sampler: Sampler) -> tuple[Checkpoint, list[Decision]]:
+    values = [trace(number, "shop", "buy", 10) for number in (1, 2)]
+    sampler.submit(batch(values, [1_000, 2_500]))
+    decided = sampler.advance(0, 3_100).decisions
+    assert len(decided) == 1
+    assert sampler.summaries(0) == []
+    checkpoint = sampler.checkpoint(0)
+    sampler.committed(0, checkpoint)
+    return checkpoint, decided
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_was_committed_is_told_though_what_came_after_is_undone(
+    sampler: Sampler, times: int
+) -> None:
+    checkpoint, decided = commit_one_of_two(sampler)
+    for part in range(1, times + 1):
+        assert len(sampler.advance(0, 4_600).decisions) == 1
+        sampler.summaries(0, leaving=True)  # in a transaction that is aborted
+        roll_back(sampler, checkpoint, decided, part)
+    sampler.advance(0, 60_000)
+    told = sampler.summaries(0)
+    assert {one.part for one in told} == {times}
+    assert [row.traces for row in rows(told).values()] == [2]
+
+
+def test_what_was_told_in_a_commit_is_not_told_again(sampler: Sampler) -> None:
+    checkpoint, decided = commit_one_of_two(sampler)
+    (first,) = sampler.summaries(0, leaving=True)
+    sampler.committed(0, sampler.checkpoint(0))
+    roll_back(sampler, checkpoint, decided, 1)
+    sampler.advance(0, 60_000)
+    (second,) = sampler.summaries(0)
+    assert (first.interval, first.part) != (second.interval, second.part)
+    assert [row.traces for one in (first, second) for row in rows([one]).values()] == [1, 1]
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_batches_make_no_difference(sampler: Sampler, size: int) -> None:
     rng = np.random.default_rng(7)
@@ -137,12 +190,12 @@ def test_after_a_take_over_the_groups_are_what_they_were(tmp_path: Path) -> None
         sampler.committed(0, resume)
         sampler.revoke(0, keep=True)
         other = Sampler(load_policy_set(POLICIES, "here"), store)
-        other.assign(0, resume)
+        other.assign(0, resume, part=7)
         other.recall(0, [])
         other.advance(0, 60_000)
         (one,) = other.summaries(0, leaving=True)
     assert [group for _, group in rows([one])] == [(b"gold", b"shop", b"buy")]
-    assert one.part == resume.position
+    assert one.part == 7
 
 
 def test_of_several_roots_the_same_counts_in_whatever_order_they_come() -> None:
