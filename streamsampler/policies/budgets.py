@@ -185,19 +185,24 @@ class Budget:
         keys = self.keys.of(groups)
         self._grow()
         self.account.asked.note(times, keys, costs, len(self.means))
-        base = np.empty(len(keys))
+        chances = np.empty(len(keys))
         seconds = np.maximum.accumulate(np.maximum(times // OWN_MS, self.own))
         for second in np.unique(seconds).tolist():
             self._begin(second)
             now = seconds == second
-            base[now] = self.rates[keys[now]]
+            if table is None:
+                base = self.rates[keys[now]]
+                chances[now] = self.account.chances(times[now], base, costs[now], self._smallest())
             self.counts += np.bincount(keys[now], costs[now], minlength=len(self.counts))
         if table is None:
-            smallest = self.rates.min()
-        else:
-            column = self.account.rates(table, len(self.means), self.keys.names)
-            base, smallest = column[keys], column.min()
-        return self.account.chances(times, base, costs, float(smallest))
+            return chances
+        column = self.account.rates(table, len(self.means), self.keys.names)
+        return self.account.chances(times, column[keys], costs, float(column.min()))
+
+    def _smallest(self) -> float:
+        """The smallest rate that a trace may meet now; whoever else is numbered changes nothing."""
+        known = self.rates[~np.isnan(self.means)]
+        return min(float(known.min(initial=1.0)), self._initial)
 
     def _grow(self) -> None:
         added = len(self.keys) - len(self.means)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -191,3 +192,28 @@ def test_demands_are_told_once_an_interval_is_over() -> None:
     assert list(budget.tell(0, interval, 3)) == []
     (rest,) = budget.tell(0, None, 3)
     assert asked_for(told) + asked_for(rest) == fleet.offered
+
+
+@pytest.mark.parametrize("per_second", [20.0, 2_000.0])
+@given(st.lists(st.integers(0, 600), max_size=4))
+def test_a_goal_without_tables_does_not_depend_on_where_batches_end(
+    per_second: float, cuts: list[int]
+) -> None:
+    """Nor on which groups other partitions have met meanwhile."""
+    times = np.concatenate(([0], np.arange(3_600, 4_000), np.arange(4_100, 12_000, 30)))
+
+    def chances(*edges: int) -> list[float]:
+        groups, numbers = named_groups()
+        goal = Goal("traces", per_second, 0.5, "fair", {}, 1.0, {}, 1.0, 500)
+        keys = KeyNumbers(groups, ("tenant", "service", "name"))
+        budget = Budget(Account(DemandRecord(Plan("g", goal, 1))), keys)
+        met = numbers[np.arange(len(times)) % 7].astype(np.int32)
+        found: list[float] = []
+        for first, behind in pairwise((0, *sorted(edges), len(times))):
+            some = slice(first, behind)
+            costs = np.ones(behind - first, np.int64)
+            found += budget.decide(None, times[some], met[some], costs).tolist()
+            keys.of(numbers[:20])
+        return found
+
+    assert chances(*cuts) == chances()
