@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from streamsampler.config import Settings
 from streamsampler.estimates import decode
 from streamsampler.kafka.clients import make_reader
+from streamsampler.kafka.read_errors import check_passing
 from streamsampler.kafka.resumption import read_from
 from streamsampler.kafka.watermarks import CatchUp, Watermarks, first_offsets_since, read_watermarks
 from streamsampler.outcome import Checkpoint, Decision
@@ -82,6 +83,7 @@ class Readback:
         self._catch_up = CatchUp(found)
         self._past: dict[int, _Past] = {}
         self._found = Found({}, {})
+        self._said = ""
         self._consumer: Consumer | None = None
         if self._catch_up.behind:
             self._consumer = make_reader(settings)
@@ -145,20 +147,31 @@ class Readback:
 
         Returns:
             The decisions of the partitions that are complete now, in the order they were made.
+
+        Raises:
+            FailStopError: The topic cannot be read, and will not be.
         """
         for message in self._consumer.consume(BATCH, WAIT_SECONDS) if self._consumer else ():
             partition, offset, error = message.partition(), message.offset(), message.error()
-            if partition is None or offset is None:
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
+                self._judge(error, partition)
+            elif partition is None or offset is None:
                 continue
-            if error is None:
+            elif error is None:
                 self._take(partition, offset, message.key(), message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
-                self._catch_up.reached(partition, offset)
             else:
-                _log.warning("readback_trouble", code=error.name(), text=error.str())
+                self._catch_up.reached(partition, offset)
         self._turn(self._past.keys() - self._catch_up.behind)
         found, self._found = self._found, Found({}, {})
         return found
+
+    def _judge(self, error: KafkaError, partition: int | None) -> None:
+        """Let pass what mends itself and log it, while it stays the same, once."""
+        place = self._topic if partition is None else f"{self._topic}/{partition}"
+        check_passing(error, place)
+        if error.name() != self._said:
+            self._said = error.name()
+            _log.warning("readback_trouble", code=error.name(), text=error.str())
 
     def _take(self, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
         past = self._past.get(partition)

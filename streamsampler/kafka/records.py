@@ -15,22 +15,11 @@ import structlog
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
 
 from streamsampler.engine.intake import is_traces
-from streamsampler.kafka.errors import FailStopError
-from streamsampler.kafka.rights import missing_right
+from streamsampler.kafka.read_errors import check_passing
 from streamsampler.spans.columns import Int64s
 from streamsampler.spans.formats import MalformedRecord, Translate
 from streamsampler.spans.records import NO_TIME, Headers, RecordBatch, join
 
-_PASSING: Final = frozenset(
-    {
-        # The library's own error codes begin with an underscore; they are public all the same.
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - the partitions are lost, and come back
-    }
-)
 UNREADABLE: Final = b"\xff"
 """Stands in the batch for a record that could not be translated: no reader takes it for a span,
 so the engine counts it as dead, and its offset is not missing."""
@@ -111,12 +100,7 @@ def sift(messages: Sequence[Message], live: Collection[int]) -> Arrived:
 
 def _judge(error: KafkaError, topic: str, partition: int) -> None:
     """Let pass what mends itself, stop at the rest."""
-    passing = error.retriable() or error.code() in _PASSING
-    if error.fatal() or not passing:
-        place = f"{topic}/{partition}" if topic else "the input"
-        right = missing_right(error)
-        end = f": {right}." if right else "."
-        raise FailStopError(f"{place}: cannot be read: {error.str().rstrip('.')}{end}")
+    check_passing(error, f"{topic}/{partition}" if topic else "the input")
     _log.warning("consumer_trouble", partition=partition, code=error.name(), text=error.str())
 
 

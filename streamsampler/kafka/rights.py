@@ -6,7 +6,7 @@ from typing import Final
 from confluent_kafka import KafkaError
 
 _NEEDED: Final[Mapping[int, str]] = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "rights on the topic",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "{asked} on the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "Read on the group, which is named by group_id",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write and Describe on transactional ids "
     "that begin with group_id",
@@ -14,14 +14,17 @@ _NEEDED: Final[Mapping[int, str]] = {
 }
 
 
-def missing_right(error: KafkaError) -> str | None:
+def missing_right(error: KafkaError, asked: str = "rights") -> str | None:
     """Tell which right is missing.
 
     Args:
         error: A broker's answer.
+        asked: What was asked of a topic; the answer does not say it.
 
     Returns:
         What follows a sentence that names the error; None where no right is missing.
     """
     needed = _NEEDED.get(error.code())
-    return None if needed is None else f"the user lacks {needed} (docs/security.md lists all)"
+    if needed is None:
+        return None
+    return f"the user lacks {needed.format(asked=asked)} (docs/security.md lists all)"

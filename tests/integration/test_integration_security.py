@@ -1,5 +1,6 @@
 """A worker behind TLS, SCRAM and ACLs: with the documented rights, and without one of them."""
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -107,6 +108,23 @@ def test_without_a_right_it_ends_with_a_sentence(
     secure.allow(USER, less)
     with pytest.raises(FailStopError, match=words):
         run_worker(settings, lambda: False)
+
+
+def test_without_read_on_the_decisions_it_ends_where_it_takes_a_partition_over(
+    secure: SecureKafka, settings: Settings
+) -> None:
+    rights = documented("worker", settings.group_id)
+    secure.allow(USER, rights)
+    send(secure, settings, 200)
+    with RunningWorker(settings) as worker:
+        worker.wait_until(lambda: worker.total.traces_sampled >= 150, "verdicts")
+    name = "streamsampler.decisions"
+    less = [r._replace(operations=("Write", "Describe")) if r.name == name else r for r in rights]
+    secure.allow(USER, less)
+    words = rf"{re.escape(name)}/\d: cannot be read: .*lacks Read on the topic"
+    stop = time.monotonic() + 60
+    with pytest.raises(FailStopError, match=words):
+        run_worker(settings, lambda: time.monotonic() > stop)
 
 
 def test_the_control_plane_works_with_the_documented_rights(
