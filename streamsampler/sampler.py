@@ -367,6 +367,14 @@ class Sampler:
         """
         self._in_force.go_on(self._partitions)
 
+    def ask_of_services(self, health: HealthQuestions | None) -> None:
+        """Ask something else of services, for what is decided from then on.
+
+        Args:
+            health: The questions; None: nothing.
+        """
+        self._in_force.ask_of_services(health)
+
     def learn(self, key: bytes, table: Table) -> None:
         """Learn what the control plane tells of the whole group, for what is decided from then on.
 

@@ -55,7 +55,7 @@ class InForce:
         """
         self._limits = limits
         self._attributes = attributes
-        self._health = Health(health) if health else None
+        self._health: Health | None = Health(health) if health else None
         tenants, roots = TenantNumbers(), RootNumbers()
         groups = GroupNumbers(tenants, roots)
         self._ground = Ground(
@@ -69,6 +69,14 @@ class InForce:
     def sets(self) -> PolicySets:
         """The policies in force."""
         return self._compiled.sets
+
+    def ask_of_services(self, health: HealthQuestions | None) -> None:
+        """Ask something else of services from now on.
+
+        Args:
+            health: The questions; None: nothing.
+        """
+        self._health = self.judge.health = Health(health) if health else None
 
     def learn(self, key: bytes, table: Table) -> None:
         """Learn what the control plane tells of the whole group.

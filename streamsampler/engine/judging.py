@@ -97,7 +97,11 @@ class OutputForm(NamedTuple):
 
 
 class Judge:
-    """Decides traces by one policy set, and lets what is kept out."""
+    """Decides traces by one policy set, and lets what is kept out.
+
+    Attributes:
+        health: Told of decided traces; None: nobody asks how services do.
+    """
 
     def __init__(
         self,
@@ -126,7 +130,7 @@ class Judge:
         self._tenants = tenants
         self._groups = groups
         self._percentiles = percentiles
-        self._health = health
+        self.health = health
         self._names: list[str | None] = [None]
         self._form = form
         self._trees = TreeReader()
@@ -190,8 +194,8 @@ class Judge:
         )  # fmt: skip
         partition.count_verdicts(traces, verdicts, triggers, due.decided_ms)
         partition.sums.add(due, traces, verdicts)
-        if self._health:
-            self._health.add(partition.number, traces, spans, due.decided_ms)
+        if self.health:
+            self.health.add(partition.number, traces, spans, due.decided_ms)
         seconds = due.decided_ms // 1000
         partition.forget_decided(now_ms - self._policies.decision_ttl_ms)
         partition.decided.decide(

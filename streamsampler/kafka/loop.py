@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from streamsampler.config import Settings
 from streamsampler.kafka.backpressure import Backpressure
 from streamsampler.kafka.clock import Clock
+from streamsampler.kafka.control_plane import ControlPlane, health_questions
 from streamsampler.kafka.errors import FailStopError, RollBackError
 from streamsampler.kafka.idle import IdleClocks
 from streamsampler.kafka.kept import KeptBlocks
@@ -25,7 +26,6 @@ from streamsampler.kafka.poison import Suspects
 from streamsampler.kafka.policy_topic import PolicyTopic
 from streamsampler.kafka.records import Reading, read_messages, sift
 from streamsampler.kafka.reporting import Reporting, Watch
-from streamsampler.kafka.table_topic import TableTopic
 from streamsampler.kafka.takeover import TakeOver
 from streamsampler.observe import Vitals
 from streamsampler.sampler import Checkpoint, Outcome, Sampler
@@ -56,8 +56,7 @@ class Links:
         admin: For offsets.
         outbox: For what is written.
         policies: The policies topic, read to its end.
-        tables: What the control plane tells; None where there is no such topic.
-        shards: How many partitions the sketches topic has; 0: there is none.
+        control_plane: The way to it and from it.
         store: The engine's blocks.
         translate: From the input's format to OTLP protobuf; None where they are one.
     """
@@ -66,8 +65,7 @@ class Links:
     admin: AdminClient
     outbox: Outbox
     policies: PolicyTopic
-    tables: TableTopic | None
-    shards: int
+    control_plane: ControlPlane
     store: BlockStore
     translate: Translate | None
 
@@ -171,7 +169,7 @@ class Worker:
         """One batch, and what is due besides."""
         self._reporting.vitals.turned(self._clock.monotonic_ms())
         self._guarded(self._follow_policies)
-        self._follow_tables()
+        self._follow_control_plane()
         self._guarded(self._take_batch)
         self._guarded(self._advance_idle)
         self._guarded(self._go_on_taking_over)
@@ -216,13 +214,16 @@ class Worker:
             _log.info("policy_set_in_force", version=self._sampler.policies.version)
             self._next_commit_ms = 0  # and with it, what is told of the policies
 
-    def _follow_tables(self) -> None:
-        """Take up what the control plane told the workers."""
-        now_ms = self._clock.monotonic_ms()
-        if self._links.tables is not None and now_ms >= self._next_tables_ms:
-            self._next_tables_ms = now_ms + TABLES_MS
-            for key, table in self._links.tables.follow():
-                self._sampler.learn(key, table)
+    def _follow_control_plane(self) -> None:
+        """Take up what the control plane told the workers, and its topics when they come."""
+        now_ms, control_plane = self._clock.monotonic_ms(), self._links.control_plane
+        if now_ms < self._next_tables_ms:
+            return
+        self._next_tables_ms = now_ms + TABLES_MS
+        if control_plane.look(now_ms):
+            self._sampler.ask_of_services(health_questions(self._settings))
+        for key, table in control_plane.follow():
+            self._sampler.learn(key, table)
 
     def _take_batch(self) -> None:
         # While decisions are read back, that waits instead.
@@ -331,7 +332,8 @@ class Worker:
             self._sampler.committed(partition, checkpoint)
 
     def _write_summaries(self, partitions: Collection[int], leaving: Collection[int]) -> None:
-        if not self._links.shards:
+        shards = self._links.control_plane.shards
+        if not shards:
             return
         told = [
             summary
@@ -339,7 +341,7 @@ class Worker:
             for summary in self._sampler.summaries(partition, leaving=partition in leaving)
         ]
         if told:
-            self._links.outbox.add_summaries(told, self._links.shards)
+            self._links.outbox.add_summaries(told, shards)
 
     def _deliver(self, outcome: Outcome, reading: Reading | None) -> None:
         self._links.outbox.add(outcome, reading)

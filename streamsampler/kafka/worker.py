@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from structlog.contextvars import bound_contextvars
 
 from streamsampler import __version__
 from streamsampler.config import ConfigError, Settings
-from streamsampler.engine.health import HealthQuestions
 from streamsampler.kafka.clients import (
     make_admin,
     make_group_consumer,
@@ -26,6 +25,7 @@ from streamsampler.kafka.clients import (
     topic_partitions,
 )
 from streamsampler.kafka.clock import Clock
+from streamsampler.kafka.control_plane import ControlPlane, health_questions
 from streamsampler.kafka.errors import FailStopError, RestartError
 from streamsampler.kafka.fatal import fatal_error
 from streamsampler.kafka.first_policies import wait_for_policies
@@ -35,7 +35,6 @@ from streamsampler.kafka.policy_in_force import Refusal
 from streamsampler.kafka.policy_topic import PolicyTopic
 from streamsampler.kafka.reporting import Watch
 from streamsampler.kafka.status import open_status
-from streamsampler.kafka.table_topic import TableTopic
 from streamsampler.kafka.topics import check_topics
 from streamsampler.kafka.transactions import Transactions
 from streamsampler.observe import AddressError, HealthServer, Vitals
@@ -185,15 +184,16 @@ class Session:
             _compile(policies.default)
             outbox = opened.enter_context(_open_outbox(settings, self.stop))
             store = opened.enter_context(_open_store(settings, admin))
-            shards = existing.get(settings.topics.sketches, 0)
+            control_plane = opened.enter_context(
+                closing(ControlPlane(settings, admin, existing, self.clock.monotonic_ms()))
+            )
             sampler = Sampler(
                 policies, store, _limits(settings), existing[settings.topics.input],
                 sampling_attributes=settings.output.sampling_attributes,
-                health=_health(settings) if shards else None,
+                health=health_questions(settings) if control_plane.shards else None,
             )  # fmt: skip
             consumer = make_group_consumer(settings)
-            tables = opened.enter_context(_open_tables(settings, existing))
-            links = Links(consumer, admin, outbox, topic, tables, shards, store, self.translate)
+            links = Links(consumer, admin, outbox, topic, control_plane, store, self.translate)
             Worker(settings, sampler, links, self.clock, self.watch, self.vitals).run(self.stop)
 
     def _refused(self, refusal: Refusal) -> None:
@@ -201,14 +201,6 @@ class Session:
 
     def _waits(self, reason: str) -> None:
         self.vitals.waits(reason, self.clock.monotonic_ms())
-
-
-def _health(settings: Settings) -> HealthQuestions | None:
-    asked = settings.health
-    if not asked.one_in:
-        return None
-    keys = tuple(key.encode() for key in asked.attributes)
-    return HealthQuestions(asked.one_in, asked.oversized_bytes, keys)
 
 
 def _log_start(settings: Settings) -> None:
@@ -278,24 +270,6 @@ def _close(producer: Producer) -> None:
         if error is None:
             raise
         _log.warning("producer_failed_at_its_end", reason=error.str())
-
-
-@contextmanager
-def _open_tables(settings: Settings, existing: Mapping[str, int]) -> Iterator[TableTopic | None]:
-    """What the control plane tells; None where its topics are not there."""
-    topics = settings.topics
-    missing = [name for name in (topics.sketches, topics.tables) if name not in existing]
-    if missing:
-        _log.info(
-            "without_control_plane",
-            missing=missing,
-            mend="streamsampler topics create; until then each partition goes by what it measures",
-        )
-    if topics.tables not in existing:
-        yield None
-        return
-    with closing(TableTopic(settings, existing[topics.tables])) as tables:
-        yield tables
 
 
 class _Patience:

@@ -18,6 +18,7 @@ from confluent_kafka import (
 from structlog.testing import capture_logs
 
 from streamsampler.config import Settings
+from streamsampler.engine.health import HealthQuestions
 from streamsampler.kafka import takeover
 from streamsampler.kafka.clock import Clock
 from streamsampler.kafka.errors import FailStopError, NotYetError, RestartError, RollBackError
@@ -159,6 +160,15 @@ class Engine:
         self.journal.append(("submit", batch.offsets.tolist()))
         return Outcome([], [], [])
 
+    def ask_of_services(self, health: HealthQuestions | None) -> None:
+        self.journal.append(("ask of services", health.one_in if health else None))
+
+    def learn(self, key: bytes, table: object) -> None:
+        self.journal.append(("learn", key, table))
+
+    def summaries(self, partition: int, *, leaving: bool) -> list[str]:
+        return [f"the rest of {partition}" if leaving else f"of {partition}"]
+
     def advance(self, partition: int, stream_time_ms: int) -> Outcome:
         self.journal.append(("advance", partition, stream_time_ms))
         return Outcome([], [], [])
@@ -222,6 +232,9 @@ class Desk:
     def add(self, _outcome: Outcome, _reading: object) -> None:
         pass
 
+    def add_summaries(self, summaries: list[str], shards: int) -> None:
+        self.journal.append(("summaries", summaries, shards))
+
     def commit(
         self, _consumer: Group, offsets: list[TopicPartition], overdue: Callable[[], bool]
     ) -> str | None:
@@ -262,6 +275,24 @@ class Following:
 
     def follow(self) -> PolicySets | None:
         return self.coming.pop(0) if self.coming else None
+
+
+class Beyond:
+    """Stands for the way to the control plane."""
+
+    def __init__(self) -> None:
+        self.shards = 0
+        self.come_at_ms = 0
+        self.tables: list[tuple[bytes, object]] = []
+
+    def look(self, now_ms: int) -> bool:
+        came = not self.shards and 0 < self.come_at_ms <= now_ms
+        self.shards = self.shards or 3 * came
+        return came
+
+    def follow(self) -> list[tuple[bytes, object]]:
+        told, self.tables = self.tables, []
+        return told
 
 
 class Past:
@@ -313,11 +344,12 @@ class Scene:
         self.desk = Desk(self.journal)
         self.disk = Disk(self.journal)
         self.following = Following()
+        self.beyond = Beyond()
         self.starts: dict[int, Start] = {}
         self.now_ms = 0
         self.counted: list[dict[int, Counts]] = []
         self.vitals = Vitals("pod-1", "1.0.0", "exactly_once", 0)
-        links: Any = (self.group, None, self.desk, self.following, None, 0, self.disk, None)
+        links: Any = (self.group, None, self.desk, self.following, self.beyond, self.disk, None)
         engine: Any = self.engine
         self.worker = Worker(
             SETTINGS,
@@ -1003,3 +1035,23 @@ def test_records_without_a_key_are_said_loudly_but_not_at_each_interval(scene: S
     assert [entry["records"] for entry in warnings] == [7]
     assert warnings[0]["log_level"] == "warning"
     assert "partition_traces_by_id" in warnings[0]["mend"]
+
+
+# The control plane
+
+
+def test_what_is_summed_up_is_told_from_when_there_is_somebody_to_tell(scene: Scene) -> None:
+    scene.beyond.come_at_ms = 3_000
+    scene.play(assign(0), *[scene.wait(1_000)] * 4)
+    kinds = ("ask of services", "summaries")
+    assert scene.of(*kinds) == [
+        ("ask of services", 64),
+        ("summaries", ["of 0"], 3),
+        ("summaries", ["the rest of 0"], 3),
+    ]
+
+
+def test_what_the_control_plane_tells_is_learned(scene: Scene) -> None:
+    scene.beyond.tables = [(b"rates/all", "a table")]
+    scene.play(assign(0))
+    assert scene.of("learn") == [("learn", b"rates/all", "a table")]

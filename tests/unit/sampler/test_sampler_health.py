@@ -232,3 +232,17 @@ def test_a_partition_that_is_gone_is_forgotten() -> None:
     health = Health(HealthQuestions())
     health.forget(3)
     assert not list(health.tell(3, None, 0))
+
+
+def test_services_may_be_asked_about_later(tmp_path: Path) -> None:
+    with BlockStore(tmp_path / "blocks") as store:
+        sampler = Sampler(load_policy_set(POLICIES, "here"), store)
+        sampler.assign(0)
+        kinds = []
+        for offset, times in enumerate([(1_000, 4_000), (11_000, 14_000)]):
+            values = [record(2 * offset + n, [span("shop", 1)]) for n in (1, 2)]
+            offsets = [2 * offset, 2 * offset + 1]
+            sampler.submit(join([0, 0], offsets, times, [None] * 2, values, [None] * 2))
+            kinds.append({one.kind for one in sampler.summaries(0, leaving=True)})
+            sampler.ask_of_services(EVERY)
+    assert kinds == [{"groups"}, {"groups", "services"}]
