@@ -3,7 +3,15 @@
 import subprocess
 import sys
 
-MODULES = ("engine", "control_plane", "policies", "memory", "takeover", "end_to_end")
+MODULES = (
+    "engine",
+    "control_plane",
+    "policies",
+    "memory",
+    "generate",
+    "takeover",
+    "end_to_end",
+)
 
 if __name__ == "__main__":
     for module in MODULES:
