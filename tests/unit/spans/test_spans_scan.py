@@ -137,6 +137,8 @@ def assert_alike(value: bytes) -> None:
         assert repr(found) == repr(expected)  # repr, as a double may be NaN
     for side in (0, 2):
         assert repr(fields_of(scan, buffer, side)) == repr(_expected(neighbour))
+    # Alone: where its bytes end, the buffer ends, and with bounds checks a read behind it is told.
+    assert repr(fields_of(*scanned([value]), 0)) == repr(found)
 
 
 @given(records())
