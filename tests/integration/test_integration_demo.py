@@ -1,12 +1,14 @@
 """`streamsampler demo`: it runs, it judges itself, and it would notice what is wrong."""
 
 from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from streamsampler.cli import main
-from streamsampler.cli.demo import POLICIES, Results, mismatches, showcase
+from streamsampler.cli.demo import POLICIES, Results, Seen, mismatches, showcase
 from streamsampler.outcome import Counts, Decision
 from streamsampler.policies import load_policy_set
 from streamsampler.spans.payload import new_traces
@@ -158,3 +160,23 @@ def test_the_demo_ends_with_the_verdicts_the_law_and_a_waterfall(
     assert "at_least_once" in lines[law - 1]
     assert any("█" in line for line in lines[trace:])
     assert "\x1b" not in result.stdout
+
+
+def test_the_demo_fails_and_says_so_where_the_law_does_not_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def sampled(*arguments: Any) -> Seen:
+        seen: Seen = sample(*arguments)
+        first = min(seen.counts)
+        seen.counts[first] = replace(seen.counts[first], spans_in=seen.counts[first].spans_in + 7)
+        return seen
+
+    module = import_module("streamsampler.cli.demo")
+    sample = module._sample
+    monkeypatch.setattr(module, "_sample", sampled)
+
+    result = CliRunner().invoke(main, ["demo", "--traces", "200", "--seed", "1", "--no-color"])
+
+    assert result.exit_code == 1
+    (law,) = [line for line in result.stdout.splitlines() if line.startswith("spans in ")]
+    assert law.endswith(": DOES NOT HOLD, +7 spans unaccounted for")
