@@ -27,6 +27,7 @@ from tests.integration.sampling import (
     wait_until,
     write,
 )
+from tests.otlp_records import delimited, in_span
 from tests.real_records import POLICIES, Encoding, kept_by_the_collector, real_records
 
 PARTITIONS = 3
@@ -171,16 +172,45 @@ def test_records_that_cannot_be_read_are_dead_letters_and_the_others_go_on(
     letter = letters[b"\x0a\xff"]
     headers = dict(letter.headers() or [])
     assert letter.key() == b"key"
-    assert headers.pop("streamsampler.reason")
-    assert headers.pop("streamsampler.detail")
     assert headers.pop("streamsampler.worker")
     assert headers == {
         "tenant": b"acme",
+        "streamsampler.reason": b"bad_length",
+        "streamsampler.detail": b"bad length before byte 1 of the value",
         "streamsampler.topic": settings.topics.input.encode(),
         "streamsampler.partition": b"1",
         "streamsampler.offset": b"1",
         "streamsampler.timestamp_ms": str(BASE_MS).encode(),
     }
+
+
+BAD = {
+    b"\x0a\x80\x80\x80\x80\x08": ("bad_length", "bad length before byte 1 of"),
+    b"\x08" + b"\xff" * 11: ("bad_varint", "bad varint before byte 1 of"),
+    bytes(3): ("bad_tag", "bad tag before byte 1 of"),
+    in_span(b"")[:-1]: ("truncated", "truncated before byte "),
+    in_span(delimited(4, b"p" * 7)): ("bad_parent_id", "bad parent id before byte "),
+    in_span(delimited(13, delimited(1, b"l" * 15))): ("bad_link_id", "bad link id before byte "),
+    None: ("empty_value", "the record has no value"),
+}
+
+
+def test_each_dead_letter_says_what_was_wrong_and_where(settings: Settings) -> None:
+    publish_policy_set(settings, ALL, "test")
+    bad = [Written(value, b"key", 0, BASE_MS) for value in BAD]
+    count = write(settings, settings.topics.input, [trace(1), *bad, trace(4)])
+    with RunningWorker(settings, hurried(HURRY)) as worker:
+        worker.wait_until_decided(count)
+        assert worker.conserved
+    letters = read_all(settings, settings.topics.dead_letters)
+    assert {letter.value() for letter in letters} == BAD.keys()
+    for letter in letters:
+        headers = dict(letter.headers() or [])
+        reason, where = BAD[letter.value()]
+        assert headers["streamsampler.reason"] == reason.encode()
+        detail = headers["streamsampler.detail"]
+        assert isinstance(detail, bytes)
+        assert detail.startswith(where.encode())
 
 
 def test_dead_letters_are_not_written_again_after_a_stop(settings: Settings) -> None:
