@@ -33,9 +33,15 @@ def only(resources: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     return found
 
 
+def worker_containers(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One for each worker process of a pod."""
+    containers = only(resources, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    assert isinstance(containers, list)
+    return containers
+
+
 def worker(resources: list[dict[str, Any]]) -> dict[str, Any]:
-    (container,) = only(resources, "StatefulSet")["spec"]["template"]["spec"]["containers"]
-    assert isinstance(container, dict)
+    (container,) = worker_containers(resources)
     return container
 
 
@@ -144,11 +150,24 @@ def test_workers_are_static_members_that_stop_in_time(render: Render, tmp_path: 
     assert grace_ms > settings_of(resources, tmp_path).stop_timeout_ms
 
 
-def test_a_recovery_is_neither_killed_nor_called_ready(render: Render) -> None:
-    container = worker(render("minimal"))
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-    assert container["startupProbe"]["httpGet"]["path"] == "/livez"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+def test_each_process_of_a_pod_has_its_own_container_name_folder_port_and_probes(
+    render: Render,
+) -> None:
+    containers = worker_containers(render("production"))
+    assert [one["name"] for one in containers] == ["worker-0", "worker-1"]
+    for number, container in enumerate(containers):
+        env = {one["name"]: one.get("value") for one in container["env"]}
+        assert env["STREAMSAMPLER_INSTANCE_ID"] == f"$(POD_NAME)-{number}"
+        assert env["STREAMSAMPLER_HTTP__ADDRESS"] == f"0.0.0.0:{9478 + number}"
+        assert env["STREAMSAMPLER_STORE__PATH"] == f"/var/lib/streamsampler/spans-{number}"
+        (port,) = container["ports"]
+        assert port == {"name": f"http-{number}", "containerPort": 9478 + number}
+        probes = {name: container[name]["httpGet"] for name in container if name.endswith("Probe")}
+        assert probes == {
+            "startupProbe": {"path": "/livez", "port": port["name"]},
+            "livenessProbe": {"path": "/livez", "port": port["name"]},
+            "readinessProbe": {"path": "/readyz", "port": port["name"]},
+        }
 
 
 def test_secrets_stay_in_their_secret(render: Render, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ sasl.mechanism: {{ . }}
 {{/* What follows: an eighth of the memory for memtables, a sixteenth for the block cache, half for
      the trace tables at 100 bytes a span; half of the volume for spans. */}}
 {{- define "streamsampler.derived" -}}
-{{- $memory := div (include "streamsampler.bytes" .Values.resources.limits.memory | int64) (int64 .Values.workersPerPod) }}
+{{- $memory := include "streamsampler.bytes" .Values.resources.limits.memory | int64 }}
 {{- $disk := div (include "streamsampler.bytes" .Values.persistence.size | int64) (int64 .Values.workersPerPod) }}
 kafka:
   {{- include "streamsampler.kafka" . | nindent 2 }}
