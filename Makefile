@@ -15,7 +15,7 @@ TESTS := tests/unit tests/charts tests/integration tests/conformance tests/fleet
 SEED ?=
 MINUTES ?= 5
 
-.PHONY: help install demo test chaos check lint types layers bench docs lock clean
+.PHONY: help install demo test chaos check lint types layers audit bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -61,6 +61,9 @@ types: install ## mypy --strict
 
 layers: install ## which package may import which
 	$(BIN)/lint-imports
+
+audit: ## known vulnerabilities of what the image installs, as far as advisories can be had
+	@"$(PYTHON)" .ci/audit.py
 
 bench: install ## the numbers of benchmarks/README.md, measured here
 	$(BIN)/python -m benchmarks
