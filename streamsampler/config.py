@@ -282,10 +282,18 @@ class Forward(_Section):
 
 
 class Log(_Section):
-    """What is logged and how."""
+    """What is logged and how.
+
+    Attributes:
+        level: The least that is told.
+        format: A JSON object a line, or a line for people.
+        lines_per_minute: Of one event; what comes beyond is left out, and counted in the next line
+            of that event. 0: all are told.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
+    lines_per_minute: NotNegative = 120
 
 
 class Settings(BaseSettings):

@@ -9,6 +9,7 @@ import faust
 import structlog
 
 from streamsampler.config import Log, Settings
+from streamsampler.logs import LEFT_OUT, RateLimit, make_renderer, shorten_exception
 from topologies.app import TABLE, app_id, make_app
 from topologies.preparing import changelog_name, prepare
 
@@ -49,24 +50,23 @@ def log_like_workers(log: Log) -> None:
     """Send what Faust logs where the workers' lines go, in their form.
 
     Args:
-        log: Level and format; `structlog` itself has been configured.
+        log: Level, format and how often one event is told; `structlog` itself has been configured.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(allow=[LEFT_OUT]),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
-    if log.format == "text":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RateLimit(log.lines_per_minute))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
+                shorten_exception(text=log.level == "debug"),
+                make_renderer(log),
             ],
         )
     )

@@ -19,9 +19,9 @@ from streamsampler.cli.terminal import Steps, result_console, steps_on_terminal
 from streamsampler.config import Http, Log, Settings, Store
 from streamsampler.kafka.embedded import PARTITIONS, EmbeddedKafka
 from streamsampler.kafka.errors import FailStopError
-from streamsampler.kafka.logs import configure_logging
 from streamsampler.kafka.policy_topic import publish_policy_set
 from streamsampler.kafka.worker import Watch, run_worker
+from streamsampler.logs import configure_logging
 from streamsampler.outcome import Counts, Decision
 from streamsampler.policies import PolicySet
 from streamsampler.report.spans import ShownSpan, spans_shown

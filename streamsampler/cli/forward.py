@@ -8,7 +8,7 @@ import click
 from streamsampler.cli.stopping import stop_on_signals
 from streamsampler.config import load_settings
 from streamsampler.forward import run_forwarder
-from streamsampler.kafka.logs import configure_logging
+from streamsampler.logs import configure_logging
 
 
 @click.command()

@@ -17,11 +17,11 @@ from streamsampler.cli import FAILED
 from streamsampler.cli.policy_files import FILE, read_text, warn
 from streamsampler.config import Settings, load_settings
 from streamsampler.kafka.errors import FailStopError, NotYetError
-from streamsampler.kafka.logs import QUIET, configure_logging
 from streamsampler.kafka.policy_in_force import PolicyInForce, Refusal, checked_policy_set
 from streamsampler.kafka.policy_records import PolicyRecord, read_policy_records
 from streamsampler.kafka.policy_topic import publish_policy_set
 from streamsampler.kafka.status import WorkerStatus, read_status
+from streamsampler.logs import QUIET, configure_logging
 from streamsampler.policies import PolicyError, PolicySet, load_policy_set
 from streamsampler.policies.sets import DEFAULT
 from streamsampler.policies.written import to_yaml

@@ -14,8 +14,8 @@ import click
 from streamsampler.cli import FAILED, REFUSED, exit_code
 from streamsampler.cli.stopping import stop_on_signals
 from streamsampler.config import ConfigError, Settings, load_settings
-from streamsampler.kafka.logs import configure_logging
 from streamsampler.kafka.worker import run_worker
+from streamsampler.logs import configure_logging
 from streamsampler.observe import AddressError, nth_address
 
 LOOK_SECONDS: Final = 0.2

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from streamsampler.config import load_settings
-from streamsampler.kafka.logs import QUIET, configure_logging
 from streamsampler.kafka.topics import DEFAULT_PARTITIONS, create_topics
+from streamsampler.logs import QUIET, configure_logging
 
 
 @click.group()

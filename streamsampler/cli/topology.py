@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from streamsampler.config import load_settings
-from streamsampler.kafka.logs import configure_logging
+from streamsampler.logs import configure_logging
 
 
 @click.command()

@@ -253,9 +253,9 @@ class Worker:
         except StoreError:
             raise
         except Exception as error:
-            words = self._suspects.accuse(reading.batch, error)
-            _log.exception("engine_failed", records=len(messages), problem=words)
-            raise RollBackError(f"the engine failed on a record: {words}") from error
+            told = self._suspects.accuse(reading.batch, error)
+            _log.exception("engine_failed", records=len(messages), problem=told)
+            raise RollBackError(f"the engine failed on a record: {told}") from error
         self._suspects.acquit(reading.batch)
         self._deliver(outcome, reading)
         for partition in reading.partitions:

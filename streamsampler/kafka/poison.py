@@ -11,6 +11,7 @@ past, the worker stops.
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -70,21 +71,22 @@ class Suspects:
             error: What it raised.
 
         Returns:
-            The last line of its traceback.
+            The error's type and place, for the log; not its text, which may quote the record.
 
         Raises:
             FailStopError: It raises on one record after the other: they are not to blame.
         """
-        words = traceback.format_exception_only(error)[-1].strip()
+        told = _kind_and_place(error)
         partition, offset = int(batch.partitions[0]), int(batch.offsets[0])
         if len(batch) == 1 and offset < self._until.get(partition, -1):
+            words = traceback.format_exception_only(error)[-1].strip()
             self._condemned[partition, offset] = MalformedRecord(REASON, words)
-            self._count(partition, offset, words, error)
+            self._count(partition, offset, told, error)
         else:
             for number in np.unique(batch.partitions).tolist():
                 last = int(batch.offsets[batch.partitions == number].max())
                 self._until[number] = max(self._until.get(number, -1), last + 1)
-        return words
+        return told
 
     def accuse_nobody(self, partition: int, position: int, error: Exception) -> str:
         """Take note that the engine raised while nothing but stream time moved on.
@@ -95,23 +97,23 @@ class Suspects:
             error: What it raised.
 
         Returns:
-            The last line of its traceback.
+            The error's type and place, as `accuse` does.
 
         Raises:
             FailStopError: It raises again and again.
         """
-        words = traceback.format_exception_only(error)[-1].strip()
-        self._count(partition, position - 1, words, error)
-        return words
+        told = _kind_and_place(error)
+        self._count(partition, position - 1, told, error)
+        return told
 
-    def _count(self, partition: int, offset: int, words: str, error: Exception) -> None:
+    def _count(self, partition: int, offset: int, told: str, error: Exception) -> None:
         self._in_a_row += 1
         self._last = (partition, offset)
         if self._in_a_row >= IN_A_ROW:
             raise FailStopError(
                 f"the engine failed {IN_A_ROW} times in a row at partition {partition}, offset "
                 f"{offset}, and before, so that the records are not at fault; the last time with: "
-                f"{words}. Nothing is committed past them. This is an error of streamsampler: "
+                f"{told}. Nothing is committed past them. This is an error of streamsampler: "
                 "please report it."
             ) from error
 
@@ -131,3 +133,10 @@ class Suspects:
         self._condemned = {
             place: why for place, why in self._condemned.items() if place[0] != partition
         }
+
+
+def _kind_and_place(error: Exception) -> str:
+    """Such as ``KeyError at fold.py:80``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + at

@@ -57,6 +57,8 @@ class WorkerProcess:
                 "instance_id": instance_id,
                 "store": settings.store.model_copy(update={"path": path}),
                 "http": settings.http.model_copy(update={"address": self._address}),
+                # Every partition's counts are looked for in the log.
+                "log": settings.log.model_copy(update={"lines_per_minute": 0}),
             }
         )
         self._config.write_text(own.model_dump_json(exclude_none=True))

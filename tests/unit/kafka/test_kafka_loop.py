@@ -908,10 +908,8 @@ def test_a_record_that_makes_the_engine_raise_is_set_aside_and_the_others_go_on(
         ("submit", [2]),
         ("submit", [3]),
     ]
-    assert [one["problem"] for one in logs if one["event"] == "engine_failed"] == [
-        "ValueError: first",
-        "ValueError: alone",
-    ]
+    problems = [one["problem"] for one in logs if one["event"] == "engine_failed"]
+    assert [problem.partition(" at ")[0] for problem in problems] == ["ValueError", "ValueError"]
 
 
 def test_when_time_alone_makes_the_engine_raise_all_is_undone_and_in_the_end_it_stops(
@@ -923,7 +921,7 @@ def test_when_time_alone_makes_the_engine_raise_all_is_undone_and_in_the_end_it_
     monkeypatch.setattr(scene.engine, "advance", advance)
     scene.starts[0] = Start(Checkpoint(1, 1, 5_000), 0)
     again = [bring(end(0, 1)), scene.wait(150), scene.wait(1)]
-    with capture_logs() as logs, pytest.raises(FailStopError, match="ValueError: a verdict"):
+    with capture_logs() as logs, pytest.raises(FailStopError, match="ValueError at"):
         scene.play(assign(0), scene.wait(1), *(again * (IN_A_ROW + 5)))
     assert len(scene.of("abort")) == IN_A_ROW - 1
     assert [one["event"] for one in logs].count("engine_failed") == IN_A_ROW - 1
