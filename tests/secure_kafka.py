@@ -1,4 +1,7 @@
-"""A broker behind TLS and SASL/SCRAM that allows nobody anything but what an ACL says."""
+"""A broker behind TLS that allows nobody anything but what an ACL says.
+
+Who somebody is, is told by SASL/SCRAM on one listener and by a client's certificate on the other.
+"""
 
 import re
 import subprocess
@@ -17,12 +20,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     ResourceType,
 )
 
-from tests.kafka_cluster import KafkaCluster
+from tests.kafka_cluster import KafkaCluster, free_ports
 
 ADMIN, USER = "admin", "sampler"
 PASSWORD = "letmein-please"
 MECHANISM = "SCRAM-SHA-512"
-KEYTOOL_SECONDS = 60
+CERTIFIED = "CN=certified"
+"""Whom the client's certificate is of."""
+TOOL_SECONDS = 60
 ADMIN_SECONDS = 20
 
 
@@ -65,9 +70,17 @@ class SecureKafka(KafkaCluster):
             "-validity", "2", "-keystore", self._keys, *store,
         )  # fmt: skip
         _keytool("-exportcert", "-rfc", "-file", self.authority, "-keystore", self._keys, *store)
-        _keytool(
-            "-importcert", "-noprompt", "-file", self.authority, "-keystore", self._trusted, *store
-        )
+        self._certificate, self._key = folder / "client.crt", folder / "client.key"
+        _run(
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            "-subj", f"/{CERTIFIED}", "-out", self._certificate, "-keyout", self._key,
+        )  # fmt: skip
+        for alias, trusted in (("broker", self.authority), ("client", self._certificate)):
+            _keytool(
+                "-importcert", "-noprompt", "-file", trusted, "-keystore", self._trusted,
+                "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", alias,
+            )  # fmt: skip
+        (self._mutual_port,) = free_ports(1)
 
     def client(self, user: str) -> dict[str, str]:
         """librdkafka's properties for a user, but for the address."""
@@ -77,6 +90,16 @@ class SecureKafka(KafkaCluster):
             "sasl.username": user,
             "sasl.password": PASSWORD,
             "ssl.ca.location": str(self.authority),
+        }
+
+    def certified(self) -> dict[str, str]:
+        """librdkafka's properties for who shows a certificate, with the address for that."""
+        return {
+            "bootstrap.servers": f"127.0.0.1:{self._mutual_port}",
+            "security.protocol": "SSL",
+            "ssl.ca.location": str(self.authority),
+            "ssl.certificate.location": str(self._certificate),
+            "ssl.key.location": str(self._key),
         }
 
     def admin(self) -> AdminClient:
@@ -125,9 +148,14 @@ class SecureKafka(KafkaCluster):
     def _properties(self, broker: int) -> dict[str, str]:
         plain = super()._properties(broker)
         login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+        scram = {name: value.replace("PLAINTEXT", "SASL_SSL") for name, value in plain.items()}
+        mutual = f",MUTUAL://127.0.0.1:{self._mutual_port}"
         return {
-            **{name: value.replace("PLAINTEXT", "SASL_SSL") for name, value in plain.items()},
-            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
+            **scram,
+            "listeners": scram["listeners"] + mutual,
+            "advertised.listeners": scram["advertised.listeners"] + mutual,
+            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT",
+            "listener.name.mutual.ssl.client.auth": "required",
             "inter.broker.listener.name": "SASL_SSL",
             "sasl.enabled.mechanisms": MECHANISM,
             "sasl.mechanism.inter.broker.protocol": MECHANISM,
@@ -152,5 +180,9 @@ def _constant(operation: str) -> str:
 
 
 def _keytool(*arguments: str | Path) -> None:
-    command = ["keytool", *map(str, arguments)]
-    subprocess.run(command, check=True, capture_output=True, timeout=KEYTOOL_SECONDS)
+    _run("keytool", *arguments)
+
+
+def _run(*arguments: str | Path) -> None:
+    command = [*map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True, timeout=TOOL_SECONDS)

@@ -1,4 +1,7 @@
-"""A worker behind TLS, SCRAM and ACLs: with the documented rights, and without one of them."""
+"""A worker behind TLS and ACLs: with the documented rights, and without one of them.
+
+Who it is, it tells by SCRAM, or by a certificate of its own.
+"""
 
 import re
 import time
@@ -24,7 +27,7 @@ from tests.fleet.traces import trace
 from tests.integration.control_plane import running
 from tests.integration.sampling import RunningWorker, wait_until
 from tests.kafka_cluster import KafkaMissingError
-from tests.secure_kafka import ADMIN, USER, SecureKafka
+from tests.secure_kafka import ADMIN, CERTIFIED, USER, SecureKafka
 
 POLICIES = """
 decision_wait: 2s
@@ -165,3 +168,35 @@ def test_a_wrong_password_is_told(secure: SecureKafka, settings: Settings) -> No
         run_worker(wrong, lambda: False)
     assert "wrong" not in str(refused.value)
     assert secure.bootstrap in str(refused.value)
+
+
+@pytest.fixture
+def certified(secure: SecureKafka, settings: Settings) -> Settings:
+    return settings.model_copy(update={"kafka": secure.certified()})
+
+
+def test_a_worker_is_known_by_its_certificate(secure: SecureKafka, certified: Settings) -> None:
+    secure.allow(CERTIFIED, documented("worker", certified.group_id))
+    send(secure, certified, 200)
+    with RunningWorker(certified) as worker:
+        worker.wait_until(lambda: worker.total.traces_sampled >= 150, "verdicts")
+
+
+def test_the_control_plane_is_known_by_its_certificate(
+    secure: SecureKafka, certified: Settings, tmp_path: Path
+) -> None:
+    secure.allow(CERTIFIED, documented("control plane", certified.group_id))
+    with running("thresholds", certified, tmp_path) as app:
+        wait_until(lambda: len(app.shards()) > 0, "shards")
+        wait_until(lambda: app.page("/progress")["rounds"] > 0, "a round")
+
+
+def test_without_a_certificate_it_ends_with_a_sentence(
+    secure: SecureKafka, certified: Settings
+) -> None:
+    kafka = {name: value for name, value in secure.certified().items() if "certificate" not in name}
+    del kafka["ssl.key.location"]
+    nobody = certified.model_copy(update={"kafka": kafka, "startup_timeout_ms": 4_000})
+    with pytest.raises(FailStopError, match=r"check .*the TLS and SASL properties") as refused:
+        run_worker(nobody, lambda: False)
+    assert kafka["bootstrap.servers"] in str(refused.value)
