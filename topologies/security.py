@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from faust import SASLCredentials, SSLCredentials
+from faust.auth import OAuthCredentials
 from faust.types.auth import CredentialsT
 
 from streamsampler.config import ConfigError
+from topologies.tokens import TOKEN_PROPERTIES, ClientTokens
 
 PLAINTEXT: Final = "plaintext"
 PROTOCOLS: Final = frozenset({PLAINTEXT, "ssl", "sasl_plaintext", "sasl_ssl"})
-MECHANISMS: Final = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
-MAPPED: Final = frozenset(
+OAUTH: Final = "OAUTHBEARER"
+MECHANISMS: Final = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTH})
+MAPPED: Final = TOKEN_PROPERTIES | frozenset(
     {
         "ssl.ca.location",
         "ssl.ca.pem",
@@ -51,10 +54,13 @@ def credentials(properties: Mapping[str, str]) -> CredentialsT | None:
     _refuse_unmapped(properties)
     context = _tls(properties) if protocol in {"ssl", "sasl_ssl"} else None
     if protocol.startswith("sasl"):
+        mechanism = _mechanism(properties)
+        if mechanism == OAUTH:
+            return OAuthCredentials(oauth_cb=ClientTokens(properties), ssl_context=context)
         return SASLCredentials(
             username=_needed(properties, "sasl.username"),
             password=_needed(properties, "sasl.password"),
-            mechanism=_mechanism(properties),
+            mechanism=mechanism,
             ssl_context=context,
         )
     return None if context is None else SSLCredentials(context)

@@ -8,12 +8,15 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from faust.auth import OAuthCredentials
 
 from streamsampler import __version__
 from streamsampler.config import Settings, Topics, load_settings
+from streamsampler.kafka.clients import make_producer
 from streamsampler.kafka.topics import plan_topics
 from tests.charts.helm import CHART, KUBERNETES, HelmError, Render
 from tests.documented_rights import documented
+from topologies.security import credentials
 
 FILES = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 CUSTOM = {
@@ -181,6 +184,74 @@ def test_secrets_stay_in_their_secret(render: Render, tmp_path: Path) -> None:
     assert kafka["ssl.ca.location"] == "/etc/streamsampler/tls/ca.crt"
     assert kafka["ssl.key.location"] == "/etc/streamsampler/tls/tls.key"
     assert "sasl.password" not in kafka
+
+
+OAUTH = (
+    "kafka.sasl.mechanism=OAUTHBEARER",
+    "kafka.sasl.existingSecret=client",
+    "kafka.sasl.oauth.tokenEndpointUrl=https://login.example/token",
+    "kafka.sasl.oauth.scope=kafka",
+)
+
+
+def test_oauth_is_taken_by_both_clients(
+    render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resources = render("minimal", *OAUTH, "kafka.tls.enabled=true")
+    env = {one["name"]: one.get("valueFrom") for one in worker(resources)["env"]}
+    for name, key in (("ID", "username"), ("SECRET", "password")):
+        variable = f"STREAMSAMPLER_KAFKA__SASL_OAUTHBEARER_CLIENT_{name}"
+        assert env[variable] == {"secretKeyRef": {"name": "client", "key": key}}
+        monkeypatch.setenv(variable, f"the {key}")
+    settings = settings_of(resources, tmp_path)
+    assert settings.kafka["sasl.oauthbearer.method"] == "oidc"
+    assert settings.kafka["sasl.oauthbearer.client.secret"] == "the password"
+    make_producer(settings).close()  # librdkafka takes the properties
+    assert isinstance(credentials(settings.kafka), OAuthCredentials)  # and so does Faust
+
+
+def test_oauth_without_a_place_to_get_tokens_is_refused(render: Render) -> None:
+    with pytest.raises(HelmError, match=r"kafka\.sasl\.oauth\.tokenEndpointUrl is not set"):
+        render("minimal", "kafka.sasl.mechanism=OAUTHBEARER")
+
+
+def test_whoever_has_metrics_is_scraped(render: Render) -> None:
+    resources = render("everything")
+    having = {"worker", "health", "forward"}
+    for kind, endpoints in (("PodMonitor", "podMetricsEndpoints"), ("ServiceMonitor", "endpoints")):
+        spec = only(resources, kind)["spec"]
+        (chosen,) = spec["selector"]["matchExpressions"]
+        assert chosen["key"] == "app.kubernetes.io/component"
+        assert {*chosen["values"]} == having
+        ports = {one["port"] for one in spec[endpoints]}
+        for resource in of_kind(resources, "StatefulSet") + of_kind(resources, "Deployment"):
+            template = resource["spec"]["template"]
+            if template["metadata"]["labels"]["app.kubernetes.io/component"] in having:
+                (container,) = template["spec"]["containers"]
+                assert ports & {one["name"] for one in container["ports"]}
+    services = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]
+        for one in of_kind(resources, "Service")
+    }
+    assert services == having
+
+
+def test_the_network_policy_lets_the_release_talk_to_itself_and_to_what_is_named(
+    render: Render,
+) -> None:
+    spec = only(render("everything"), "NetworkPolicy")["spec"]
+    own = {"podSelector": spec["podSelector"]}
+    (ingress,) = spec["ingress"]
+    assert ingress["from"] == [
+        own, {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
+    ]  # fmt: skip
+    assert [one.get("to") for one in spec["egress"]] == [
+        None,  # names, by their port
+        [own],
+        [{"ipBlock": {"cidr": "192.0.2.0/24"}}],
+        [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+    ]
+    assert {one["port"] for one in spec["egress"][0]["ports"]} == {53}
 
 
 def test_it_scales_by_the_workers_own_lag(render: Render) -> None:

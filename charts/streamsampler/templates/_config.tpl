@@ -34,6 +34,16 @@ ssl.key.location: /etc/streamsampler/tls/{{ $tls.keyKey }}
 {{- with $sasl.mechanism }}
 sasl.mechanism: {{ . }}
 {{- end }}
+{{- if eq $sasl.mechanism "OAUTHBEARER" }}
+{{- if not $sasl.oauth.tokenEndpointUrl }}
+{{- fail "kafka.sasl.oauth.tokenEndpointUrl is not set: expected where clients get their tokens, such as https://login.example/oauth2/token." }}
+{{- end }}
+sasl.oauthbearer.method: oidc
+sasl.oauthbearer.token.endpoint.url: {{ $sasl.oauth.tokenEndpointUrl | quote }}
+{{- with $sasl.oauth.scope }}
+sasl.oauthbearer.scope: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- with .Values.kafka.properties }}
 {{ toYaml . }}
 {{- end }}

@@ -43,10 +43,11 @@ securityContext:
 {{- define "streamsampler.env" -}}
 {{- with .Values.kafka.sasl }}
 {{- if and .mechanism .existingSecret }}
-- name: STREAMSAMPLER_KAFKA__SASL_USERNAME
+{{- $oauth := eq .mechanism "OAUTHBEARER" }}
+- name: STREAMSAMPLER_KAFKA__SASL_{{ ternary "OAUTHBEARER_CLIENT_ID" "USERNAME" $oauth }}
   valueFrom:
     secretKeyRef: {name: {{ .existingSecret }}, key: {{ .usernameKey }}}
-- name: STREAMSAMPLER_KAFKA__SASL_PASSWORD
+- name: STREAMSAMPLER_KAFKA__SASL_{{ ternary "OAUTHBEARER_CLIENT_SECRET" "PASSWORD" $oauth }}
   valueFrom:
     secretKeyRef: {name: {{ .existingSecret }}, key: {{ .passwordKey }}}
 {{- end }}

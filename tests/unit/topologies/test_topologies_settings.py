@@ -119,7 +119,7 @@ SASL = {"security.protocol": "sasl_ssl", "sasl.username": "u", "sasl.password": 
     [
         ({"security.protocol": "tls"}, r"kafka\.security\.protocol is 'tls'"),
         (SASL, "GSSAPI, which a topology cannot use"),
-        ({**SASL, "sasl.mechanism": "OAUTHBEARER"}, "OAUTHBEARER, which"),
+        ({**SASL, "sasl.mechanism": "OAUTHBEARER"}, "method is default, which a topology cannot"),
         ({"security.protocol": "sasl_ssl", "sasl.mechanism": "PLAIN"}, r"sasl\.username is miss"),
         ({"ssl.keystore.location": "f"}, r"kafka\.ssl\.keystore\.location cannot be used"),
         ({"sasl.oauthbearer.config": "f"}, r"kafka\.sasl\.oauthbearer\.config cannot be used"),
