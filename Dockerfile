@@ -12,7 +12,10 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/streamsampler
 ENV PATH=/opt/streamsampler/bin:$PATH
 COPY requirements-image.lock ./
-RUN pip install --require-hashes --only-binary :all: -r requirements-image.lock
+# faust-streaming has no wheel for Linux on arm64; without its optional extensions its source needs no
+# compiler either.
+RUN if [ "$(uname -m)" = aarch64 ]; then set -- --no-binary faust-streaming; fi \
+    && NO_CYTHON=1 pip install --require-hashes --only-binary :all: "$@" -r requirements-image.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY streamsampler streamsampler
 COPY topologies topologies
