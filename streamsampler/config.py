@@ -7,14 +7,23 @@ Under `kafka` a single one stands for a dot: ``STREAMSAMPLER_KAFKA__SASL_PASSWOR
 """
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -53,8 +62,26 @@ OWNED_PROPERTIES: Final[Mapping[str, str]] = {
 """librdkafka's properties that cannot be set, each with the reason or the setting to use."""
 
 
+_SECRET: Final = re.compile(
+    r"(password|passphrase|secret|token|private|jaas|kinit|oauthbearer\.config|\.pem$)"
+)
+
+
 class ConfigError(ValueError):
     """Settings that cannot be used: a sentence for each, with its place and what was expected."""
+
+
+def is_secret(path: Sequence[str]) -> bool:
+    """Tell whether a setting's value is nobody's business.
+
+    Args:
+        path: Of the setting, such as ``("kafka", "sasl.password")``.
+
+    Returns:
+        Whether it is to be masked wherever settings are shown or found fault with.
+    """
+    name = path[-1]
+    return "headers" in path[:-1] or (bool(_SECRET.search(name)) and not name.endswith(".url"))
 
 
 def _property_value(value: object) -> object:
@@ -234,6 +261,17 @@ class Topology(_Section):
     table_partitions: Positive | None = None
 
 
+_LOGIN: Final = "login"
+
+
+def _without_login(endpoint: str) -> str:
+    """An endpoint is shown and logged, so that no password may be in it."""
+    if "@" in endpoint.partition("://")[2].partition("/")[0]:
+        # No ValueError, whose sentence would show the value.
+        raise PydanticCustomError(_LOGIN, "a login")
+    return endpoint
+
+
 class ForwardTls(_Section):
     """How `streamsampler forward` trusts an endpoint, and is trusted.
 
@@ -268,7 +306,7 @@ class Forward(_Section):
         group_id: The consumer group; None: that of the workers, with -forward.
     """
 
-    endpoint: str = ""
+    endpoint: Annotated[str, AfterValidator(_without_login)] = ""
     protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
     headers: dict[str, str] = Field(default_factory=dict)
     compression: Literal["gzip", "none"] = "gzip"
@@ -561,6 +599,10 @@ def _sentence(problem: ErrorDetails, sources: _Sources) -> str:
     path = tuple(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         finding = no_such_key(path[-1], fields_at(Settings, path[:-1]))
+    elif problem["type"] == _LOGIN:
+        finding = "holds a user or password; put it into forward.headers, as Authorization"
+    elif is_secret(path):
+        finding = "is not shown, and cannot be used: expected a string in quotes"
     else:
         finding = explain(problem, Settings)
     end = "" if finding.endswith("?") else "."

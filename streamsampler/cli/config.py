@@ -1,7 +1,6 @@
 """`streamsampler config show`: the settings in effect, and where each came from."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,11 +9,9 @@ import click
 import yaml
 from pydantic import BaseModel
 
-from streamsampler.config import trace_settings
+from streamsampler.config import is_secret, trace_settings
 
 MASK: Final = "***"
-SECRET: Final = re.compile(r"password|secret|token|\.pem$|private|oauthbearer\.config|jaas")
-"""Of a property's name, what makes its value nobody's business."""
 
 
 @click.group()
@@ -70,10 +67,9 @@ def leaves(model: BaseModel, above: tuple[str, ...] = ()) -> Iterator[tuple[tupl
             yield from leaves(value, path)
         elif isinstance(value, Mapping):
             for key in sorted(value):
-                hidden = path[-1] == "headers" or SECRET.search(key)
-                yield (*path, key), MASK if hidden else value[key]
+                yield (*path, key), MASK if is_secret((*path, key)) else value[key]
         else:
-            yield path, MASK if value and SECRET.search(name) else _plain(value)
+            yield path, MASK if value and is_secret(path) else _plain(value)
 
 
 def _plain(value: object) -> object:

@@ -54,6 +54,28 @@ def test_secrets_are_masked_wherever_they_came_from(file: Path) -> None:
         assert text.count("***") == 4
 
 
+@pytest.mark.parametrize(
+    ("setting", "hidden"),
+    [
+        ("kafka.sasl.oauthbearer.client.secret", True),
+        ("kafka.sasl.oauthbearer.config", True),
+        ("kafka.sasl.oauthbearer.assertion.private.key.passphrase", True),
+        ("kafka.ssl.keystore.password", True),
+        ("kafka.ssl.key.password", True),
+        ("kafka.ssl.certificate.pem", True),
+        ("forward.headers.x-api-key", True),
+        ("http.token", True),
+        ("kafka.sasl.oauthbearer.token.endpoint.url", False),
+        ("kafka.sasl.oauthbearer.client.id", False),
+        ("kafka.sasl.username", False),
+        ("kafka.ssl.keystore.location", False),
+    ],
+)
+def test_what_is_a_secret(file: Path, setting: str, hidden: bool) -> None:  # noqa: FBT001
+    found = json.loads(show("--config", file, "--set", f"{setting}=hunter6", "--json"))
+    assert found[setting]["value"] == ("***" if hidden else "hunter6")
+
+
 def test_what_is_shown_reads_back_as_the_same_settings(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

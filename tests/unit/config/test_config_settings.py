@@ -1,8 +1,11 @@
 """Settings: where they may stand, which source wins, and what is said of a bad one."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from streamsampler.config import OWNED_PROPERTIES, ConfigError, Settings, load_settings
 from streamsampler.sampler import Limits
@@ -142,6 +145,86 @@ def test_what_is_set_for_another_program_is_passed_over(
 def test_a_bad_setting_is_told_in_one_sentence(file: Path, content: str, sentence: str) -> None:
     file.write_text(content)
     assert refusal(file) == sentence.format(file=file)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "http.token=4711",
+        "kafka.sasl.password=[4711]",
+        "forward.headers={key: 4711}",
+        "forward.endpoint=https://user:4711@otlp.example",
+    ],
+)
+def test_no_secret_is_in_a_sentence(file: Path, flag: str) -> None:
+    file.write_text(MINIMAL)
+    sentence = refusal(file, flag)
+    assert flag.partition("=")[0] in sentence
+    assert "4711" not in sentence
+
+
+def leaves(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of each setting."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, (*above, name))
+        elif name != "kafka":
+            yield (*above, name)
+
+
+OTHERS: dict[str, tuple[str, object]] = {
+    "topology.web_address": ("0.0.0.0:1", "0.0.0.0:1"),
+    "http.address": ("0.0.0.0:1", "0.0.0.0:1"),
+    "transaction_timeout_ms": ("1001", 1_001),
+    "limits.soft_share": ("0.5", 0.5),
+    "health.attributes": ('["order.id"]', ("order.id",)),
+    "forward.headers": ('{"x-api-key": "k"}', {"x-api-key": "k"}),
+}
+"""What to set and what comes of it, where another number or word will not do."""
+
+
+def another(path: tuple[str, ...], default: Any) -> tuple[str, object]:
+    """A value that is not the default."""
+    name = ".".join(path)
+    if name in OTHERS:
+        return OTHERS[name]
+    if isinstance(default, bool):
+        return str(not default).lower(), not default
+    if isinstance(default, int):
+        return str(default + 1), default + 1
+    words: tuple[str, ...] = get_args(annotation(path))
+    if words and all(isinstance(word, str) for word in words):
+        word = next(one for one in words if one != default)
+        return word, word
+    if Path in (annotation(path), *words):
+        return "elsewhere", Path("elsewhere")
+    return ("7", 7) if name == "topology.table_partitions" else ("another", "another")
+
+
+def annotation(path: tuple[str, ...]) -> Any:
+    model: Any = Settings
+    for name in path[:-1]:
+        model = model.model_fields[name].annotation
+    return model.model_fields[path[-1]].annotation
+
+
+@pytest.mark.parametrize("path", [*leaves(Settings)], ids=".".join)
+def test_every_setting_is_also_a_variable_and_a_flag(
+    file: Path, monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]
+) -> None:
+    def found(settings: Settings) -> object:
+        value: object = settings
+        for name in path:
+            value = getattr(value, name)
+        return value
+
+    file.write_text(MINIMAL)
+    default = found(load_settings(file))
+    text, value = another(path, default)
+    assert value != default
+    assert found(load_settings(file, [f"{'.'.join(path)}={text}"])) == value
+    monkeypatch.setenv("STREAMSAMPLER_" + "__".join(path).upper(), text)
+    assert found(load_settings(file)) == value
 
 
 @pytest.mark.parametrize("name", OWNED_PROPERTIES)
