@@ -14,6 +14,7 @@ from streamsampler import __version__
 from streamsampler.config import Settings, Topics, load_settings
 from streamsampler.kafka.clients import make_producer
 from streamsampler.kafka.topics import plan_topics
+from streamsampler.policies import load_policy_set
 from tests.charts.helm import CHART, KUBERNETES, HelmError, Render
 from tests.documented_rights import documented
 from topologies.security import credentials
@@ -277,6 +278,27 @@ def test_hooks_make_topics_and_apply_policies(render: Render) -> None:
     assert jobs["here-streamsampler-topics"][:2] == ["topics", "create"]
     assert jobs["here-streamsampler-policies"][:2] == ["policy", "apply"]
     assert not of_kind(render("tls-sasl"), "Job")
+
+
+def test_workers_begin_with_the_policies_that_a_hook_writes_when_they_are_ready(
+    render: Render, tmp_path: Path
+) -> None:
+    """Else who waits for ready pods before the hook, as Helm does with --wait, waits for ever."""
+    resources = render("production")
+    assert settings_of(resources, tmp_path).policies_file == Path(
+        "/etc/streamsampler/config/policies.yaml"
+    )
+    assert {"name": "config", "mountPath": "/etc/streamsampler/config", "readOnly": True} in (
+        worker_containers(resources)[0]["volumeMounts"]
+    )
+    data = {one["metadata"]["name"]: one["data"] for one in of_kind(resources, "ConfigMap")}
+    assert data["here-streamsampler"] == data["here-streamsampler-setup"]
+    assert load_policy_set(data["here-streamsampler"]["policies.yaml"], "the chart").policies
+    (job,) = [one for one in of_kind(resources, "Job") if "policies" in one["metadata"]["name"]]
+    assert job["metadata"]["annotations"]["helm.sh/hook"].split(",") == [
+        "post-install", "post-upgrade", "post-rollback",
+    ]  # fmt: skip
+    assert settings_of(render("minimal"), tmp_path).policies_file is None
 
 
 def test_strimzi_makes_the_topics_that_the_command_makes(render: Render) -> None:

@@ -64,6 +64,10 @@ store:
 limits:
   buffered_spans: {{ div $memory 200 }}
   buffered_bytes: {{ div $disk 2 }}
+{{- if .Values.policies.set }}
+# Until the topic has them: Helm writes them there when workers are ready, and those are when they have some.
+policies_file: /etc/streamsampler/config/policies.yaml
+{{- end }}
 http:
   address: 0.0.0.0:9478
 topology:
@@ -82,4 +86,8 @@ topology:
 {{- define "streamsampler.configMapData" -}}
 config.yaml: |
   {{- include "streamsampler.config" . | nindent 2 }}
+{{- with .Values.policies.set }}
+policies.yaml: |
+  {{- . | nindent 2 }}
+{{- end }}
 {{- end }}
