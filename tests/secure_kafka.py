@@ -1,6 +1,7 @@
 """A broker behind TLS that allows nobody anything but what an ACL says.
 
-Who somebody is, is told by SASL/SCRAM on one listener and by a client's certificate on the other.
+Who somebody is, is told by SASL/SCRAM on one listener, by a client's certificate on the second and
+by a token on the third.
 """
 
 import re
@@ -21,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 )
 
 from tests.kafka_cluster import KafkaCluster, free_ports
+from tests.token_endpoint import TokenEndpoint
 
 ADMIN, USER = "admin", "sampler"
 PASSWORD = "letmein-please"
@@ -80,7 +82,7 @@ class SecureKafka(KafkaCluster):
                 "-importcert", "-noprompt", "-file", trusted, "-keystore", self._trusted,
                 "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", alias,
             )  # fmt: skip
-        (self._mutual_port,) = free_ports(1)
+        self._mutual_port, self._oauth_port = free_ports(2)
 
     def client(self, user: str) -> dict[str, str]:
         """librdkafka's properties for a user, but for the address."""
@@ -100,6 +102,14 @@ class SecureKafka(KafkaCluster):
             "ssl.ca.location": str(self.authority),
             "ssl.certificate.location": str(self._certificate),
             "ssl.key.location": str(self._key),
+        }
+
+    def authorized(self, endpoint: TokenEndpoint) -> dict[str, str]:
+        """librdkafka's properties for who gets tokens somewhere, with the address for that."""
+        return {
+            **endpoint.properties,
+            "bootstrap.servers": f"127.0.0.1:{self._oauth_port}",
+            "ssl.ca.location": str(self.authority),
         }
 
     def admin(self) -> AdminClient:
@@ -149,13 +159,20 @@ class SecureKafka(KafkaCluster):
         plain = super()._properties(broker)
         login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
         scram = {name: value.replace("PLAINTEXT", "SASL_SSL") for name, value in plain.items()}
-        mutual = f",MUTUAL://127.0.0.1:{self._mutual_port}"
+        more = f",MUTUAL://127.0.0.1:{self._mutual_port},OAUTH://127.0.0.1:{self._oauth_port}"
+        oauth = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
         return {
             **scram,
-            "listeners": scram["listeners"] + mutual,
-            "advertised.listeners": scram["advertised.listeners"] + mutual,
-            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT",
+            "listeners": scram["listeners"] + more,
+            "advertised.listeners": scram["advertised.listeners"] + more,
+            "listener.security.protocol.map": (
+                "SASL_SSL:SASL_SSL,MUTUAL:SSL,OAUTH:SASL_SSL,CONTROLLER:PLAINTEXT"
+            ),
             "listener.name.mutual.ssl.client.auth": "required",
+            "listener.name.oauth.sasl.enabled.mechanisms": "OAUTHBEARER",
+            "listener.name.oauth.oauthbearer.sasl.jaas.config": (
+                f'{oauth} unsecuredLoginStringClaim_sub="{ADMIN}";'
+            ),
             "inter.broker.listener.name": "SASL_SSL",
             "sasl.enabled.mechanisms": MECHANISM,
             "sasl.mechanism.inter.broker.protocol": MECHANISM,

@@ -1,6 +1,6 @@
 """A worker behind TLS and ACLs: with the documented rights, and without one of them.
 
-Who it is, it tells by SCRAM, or by a certificate of its own.
+Who it is, it tells by SCRAM, by a certificate of its own, or by a token.
 """
 
 import re
@@ -28,6 +28,7 @@ from tests.integration.control_plane import running
 from tests.integration.sampling import RunningWorker, wait_until
 from tests.kafka_cluster import KafkaMissingError
 from tests.secure_kafka import ADMIN, CERTIFIED, USER, SecureKafka
+from tests.token_endpoint import TokenEndpoint, unsecured_token
 
 POLICIES = """
 decision_wait: 2s
@@ -200,3 +201,29 @@ def test_without_a_certificate_it_ends_with_a_sentence(
     with pytest.raises(FailStopError, match=r"check .*the TLS and SASL properties") as refused:
         run_worker(nobody, lambda: False)
     assert kafka["bootstrap.servers"] in str(refused.value)
+
+
+AUTHORIZED = "authorized"
+
+
+@pytest.fixture
+def authorized(secure: SecureKafka, settings: Settings) -> Iterator[Settings]:
+    with TokenEndpoint(lambda _: unsecured_token(AUTHORIZED)) as endpoint:
+        yield settings.model_copy(update={"kafka": secure.authorized(endpoint)})
+        assert endpoint.asked
+
+
+def test_a_worker_is_known_by_its_token(secure: SecureKafka, authorized: Settings) -> None:
+    secure.allow(AUTHORIZED, documented("worker", authorized.group_id))
+    send(secure, authorized, 200)
+    with RunningWorker(authorized) as worker:
+        worker.wait_until(lambda: worker.total.traces_sampled >= 150, "verdicts")
+
+
+def test_the_control_plane_is_known_by_its_token(
+    secure: SecureKafka, authorized: Settings, tmp_path: Path
+) -> None:
+    secure.allow(AUTHORIZED, documented("control plane", authorized.group_id))
+    with running("thresholds", authorized, tmp_path) as app:
+        wait_until(lambda: len(app.shards()) > 0, "shards")
+        wait_until(lambda: app.page("/progress")["rounds"] > 0, "a round")

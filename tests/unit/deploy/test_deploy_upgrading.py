@@ -16,4 +16,5 @@ def test_formats_are_those_of_the_code() -> None:
     assert summaries.FORMAT == tables.FORMAT
     assert f"`streamsampler.tables`, format {tables.FORMAT} |" in PAGE
     metadata = to_commit("t", 0, Checkpoint(1, 2, 3)).metadata
+    assert metadata is not None
     assert f"offsets, `{metadata.split()[0]}` |" in PAGE

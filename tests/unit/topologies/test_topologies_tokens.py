@@ -1,78 +1,25 @@
 """Tokens for OAUTHBEARER: asked for as RFC 6749 has it, and used for most of their life."""
 
 import asyncio
-import json
-from base64 import b64decode
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
-from urllib.parse import parse_qs
 
 import pytest
 from faust.auth import OAuthCredentials
 
 from streamsampler.config import ConfigError
+from tests.token_endpoint import BEGINNING, TokenEndpoint
 from topologies.errors import TopologyError
 from topologies.security import credentials
 from topologies.tokens import ClientTokens
 
-BEGINNING = "sasl.oauthbearer."
-
-
-class Endpoint(HTTPServer):
-    """Gives tokens: t1, t2 and so on."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, dict[str, list[str]]]] = []
-        self.status, self.body = 200, b""
-
-    @property
-    def properties(self) -> dict[str, str]:
-        port = self.socket.getsockname()[1]
-        return {
-            "security.protocol": "sasl_ssl",
-            "sasl.mechanism": "OAUTHBEARER",
-            f"{BEGINNING}method": "oidc",
-            f"{BEGINNING}client.id": "sam:pler",
-            f"{BEGINNING}client.secret": "let me in",
-            f"{BEGINNING}token.endpoint.url": f"http://127.0.0.1:{port}/token",
-            f"{BEGINNING}scope": "kafka read",
-            f"{BEGINNING}extensions": "logicalCluster=lkc-1,pool=p",
-        }
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request for a token."""
-
-    server: Endpoint
-
-    def do_POST(self) -> None:
-        form = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        who = b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode()
-        self.server.asked.append((who, parse_qs(form)))
-        token = {"access_token": f"t{len(self.server.asked)}", "expires_in": 100}
-        body = self.server.body or json.dumps(token).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        pass
-
 
 @pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as serving:
-        thread = Thread(target=serving.serve_forever, args=(0.05,))
-        thread.start()
+def endpoint() -> Iterator[TokenEndpoint]:
+    with TokenEndpoint(lambda number: f"t{number}") as serving:
         yield serving
-        serving.shutdown()
-        thread.join()
 
 
-def test_a_token_is_used_for_most_of_its_life(endpoint: Endpoint) -> None:
+def test_a_token_is_used_for_most_of_its_life(endpoint: TokenEndpoint) -> None:
     now = [1_000.0]
     tokens = ClientTokens(endpoint.properties, lambda: now[0])
     given = []
@@ -92,7 +39,7 @@ def test_a_token_is_used_for_most_of_its_life(endpoint: Endpoint) -> None:
     [(401, b'{"error": "invalid_client"}'), (500, b"oops"), (200, b"[]"), (302, b"null")],
 )
 def test_an_endpoint_that_gives_none_is_named_and_the_secret_is_not(
-    endpoint: Endpoint, status: int, body: bytes
+    endpoint: TokenEndpoint, status: int, body: bytes
 ) -> None:
     endpoint.status, endpoint.body = status, body
     with pytest.raises(TopologyError, match=rf"/token gives no token: it answers {status}") as told:
@@ -100,13 +47,13 @@ def test_an_endpoint_that_gives_none_is_named_and_the_secret_is_not(
     assert "let me in" not in str(told.value)
 
 
-def test_an_endpoint_that_is_not_there_is_named(endpoint: Endpoint) -> None:
+def test_an_endpoint_that_is_not_there_is_named(endpoint: TokenEndpoint) -> None:
     away = {**endpoint.properties, f"{BEGINNING}token.endpoint.url": "http://127.0.0.1:1/token"}
     with pytest.raises(TopologyError, match=r"127\.0\.0\.1:1/token gives no token"):
         asyncio.run(ClientTokens(away).token())
 
 
-def test_faust_asks_for_them(endpoint: Endpoint) -> None:
+def test_faust_asks_for_them(endpoint: TokenEndpoint) -> None:
     found = credentials(endpoint.properties)
     assert isinstance(found, OAuthCredentials)
     assert found.ssl_context is not None
@@ -115,7 +62,7 @@ def test_faust_asks_for_them(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("name", ["client.id", "client.secret", "token.endpoint.url"])
-def test_what_is_missing_is_named(endpoint: Endpoint, name: str) -> None:
+def test_what_is_missing_is_named(endpoint: TokenEndpoint, name: str) -> None:
     properties = endpoint.properties
     del properties[BEGINNING + name]
     with pytest.raises(ConfigError, match=rf"kafka\.sasl\.oauthbearer\.{name} is missing"):
