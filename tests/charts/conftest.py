@@ -39,10 +39,14 @@ def helm() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def render(helm: Callable[..., str]) -> Render:
-    """Renders the chart with a file of values and settings over it."""
+    """Renders the chart with a file of values and settings over it, which may be JSON."""
 
     def rendered(values: str, *settings: str) -> list[dict[str, Any]]:
-        flags = [part for one in settings for part in ("--set", one)]
+        flags = [
+            part
+            for one in settings
+            for part in ("--set-json" if one.partition("=")[2][:1] in "[{" else "--set", one)
+        ]
         text = helm(
             "template", "here", CHART, "--namespace", "tracing", "--kube-version", KUBERNETES,
             "--values", CHART / "ci" / f"{values}.yaml", *flags,

@@ -338,6 +338,73 @@ def test_the_user_of_strimzi_has_the_documented_rights(render: Render, role: str
         assert {*right.operations} <= exact.union(*begun), right
 
 
+PODS = {
+    "imagePullSecrets": [{"name": "pull"}],
+    "nodeSelector": {"pool": "tracing"},
+    "tolerations": [{"key": "tracing", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "high",
+}
+
+
+def test_values_for_pods_reach_the_pods(render: Render) -> None:
+    given = [f"{name}={json.dumps(value)}" for name, value in PODS.items()]
+    resources = render("everything", "podAnnotations.team=t", "podLabels.part=p", *given)
+    lasting = of_kind(resources, "StatefulSet") + of_kind(resources, "Deployment")
+    assert len(lasting) == 5
+    for resource in lasting:
+        template = resource["spec"]["template"]
+        pod = template["spec"]
+        assert {name: pod[name] for name in PODS} == PODS
+        assert template["metadata"]["annotations"]["team"] == "t"
+        assert template["metadata"]["labels"]["part"] == "p"
+        assert {"name": "more", "emptyDir": {}} in pod["volumes"]
+        for container in pod["containers"]:
+            assert container["image"] == "registry.example/streamsampler:1.2.3"
+            assert {"name": "STREAMSAMPLER_LOG__FORMAT", "value": "text"} in container["env"]
+            assert {"name": "more", "mountPath": "/more"} in container["volumeMounts"]
+
+
+def test_what_refers_to_the_workers_finds_them(render: Render) -> None:
+    resources = render("keda")
+    workers = only(resources, "StatefulSet")
+    labels = workers["spec"]["template"]["metadata"]["labels"]
+    name = workers["metadata"]["name"]
+    budget = only(resources, "PodDisruptionBudget")["spec"]
+    assert budget["selector"]["matchLabels"].items() <= labels.items()
+    service = next(one for one in of_kind(resources, "Service") if one["metadata"]["name"] == name)
+    assert workers["spec"]["serviceName"] == name
+    assert service["spec"]["selector"].items() <= labels.items()
+    (spread,) = workers["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+    assert only(resources, "ScaledObject")["spec"]["scaleTargetRef"]["name"] == name
+    scaled = only(render("emptydir"), "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert (scaled["kind"], scaled["name"]) == ("StatefulSet", name)
+
+
+def test_the_volume_is_as_it_is_asked_for(render: Render) -> None:
+    (claim,) = only(render("production"), "StatefulSet")["spec"]["volumeClaimTemplates"]
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "100Gi"}},
+    }
+
+
+def test_prometheus_and_grafana_are_given_what_is_in_the_chart(render: Render) -> None:
+    resources = render("production")
+    rules = yaml.safe_load((CHART / "alerts" / "rules.yaml").read_text())
+    assert only(resources, "PrometheusRule")["spec"] == rules
+    boards = [
+        one
+        for one in of_kind(resources, "ConfigMap")
+        if one["metadata"]["labels"].get("grafana_dashboard") == "1"
+    ]
+    given = {name: json.loads(text) for one in boards for name, text in one["data"].items()}
+    files = (CHART / "dashboards").glob("*.json")
+    assert given == {path.name: json.loads(path.read_text()) for path in files}
+
+
 def test_the_chart_is_of_this_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == __version__

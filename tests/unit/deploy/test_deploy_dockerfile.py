@@ -93,3 +93,26 @@ def test_relative_paths_have_a_folder_to_be_in() -> None:
         assert all(folder.startswith("/") for folder in of(stage, "WORKDIR"))
         assert of(stage, "WORKDIR")
         assert not [one for one in of(stage, "RUN") if re.search(r"\bcd |\bsudo\b|latest", one)]
+
+
+def test_each_package_that_is_installed_is_of_one_version() -> None:
+    for stage in stages():
+        for one in of(stage, "RUN"):
+            for step in re.split(r"&&|;", one):
+                _, installs, packages = step.partition("pip install ")
+                names = [word for word in packages.split() if not word.startswith("-")]
+                locked = "--require-hashes" in packages or "--no-deps /src/dist/" in packages
+                assert not installs or locked or all("==" in name for name in names), step
+
+
+def test_a_failure_within_a_step_fails_the_build() -> None:
+    for stage in stages():
+        # The shell of a step knows the last program of a pipe only.
+        assert not [one for one in of(stage, "RUN") if re.search(r"[^|]\|[^|]", one)]
+
+
+def test_what_is_started_needs_no_shell() -> None:
+    for stage in stages():
+        assert all(one.startswith("[") for one in of(stage, "CMD") + of(stage, "ENTRYPOINT"))
+        assert len(of(stage, "CMD")) <= 1
+        assert len(of(stage, "ENTRYPOINT")) <= 1
