@@ -80,8 +80,9 @@ class RecoveringWorker:
         state = "assigned" if since_ms < SECOND_MS else "recovering"
         recovering = PartitionStanding(
             partition=number, state=state, low_watermark=0, position=replayed, end=RECORDS,
-            stream_time_ms=replayed, replayed=replayed, replay_total=RECORDS,
-            expected_seconds=None, stopped="", buffered_bytes=0, counts=Counts(),
+            stream_time_ms=replayed, wall_ms=self.now_ms, replayed=replayed, replay_total=RECORDS,
+            expected_seconds=None, stopped="", buffered_bytes=0, block_bytes=0,
+            counts=Counts(),
         )  # fmt: skip
         if since_ms < RECOVERY_MS:
             return recovering
