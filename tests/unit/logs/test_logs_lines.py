@@ -23,12 +23,12 @@ FIELDS = frozenset(
     expected_seconds facility fatal first group group_protocol guarantee in_force input
     low_watermark mend missing of offset offsets older_decisions output partition partitions path
     place position problem read_from reason records replayed seconds seen set sets setting shard
-    shards source spans state text topic topology unreadable until_there_is_one version wait_ms
-    waits_for warning what
+    shards source spans state text topic topics topology unreadable until_there_is_one version
+    wait_ms waits_for warning what
     """.split()  # noqa: SIM905 - a page of words reads better
 )
 """Whoever adds one makes sure that it never holds what a span holds."""
-COUNTS = {"asdict(one)", "asdict(counts)", "_told(running, monotonic_ms())"}
+COUNTS = {"one.told()", "counts.told()", "_told(running, monotonic_ms())"}
 """What is given as a whole: numbers of a partition, of an app."""
 
 
