@@ -272,8 +272,8 @@ def _without_login(endpoint: str) -> str:
     return endpoint
 
 
-class ForwardTls(_Section):
-    """How `streamsampler forward` trusts an endpoint, and is trusted.
+class EndpointTls(_Section):
+    """How an OTLP endpoint is trusted, and trusts us.
 
     Attributes:
         ca_file: Whom to trust, PEM; None: the system's.
@@ -310,13 +310,43 @@ class Forward(_Section):
     protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
     headers: dict[str, str] = Field(default_factory=dict)
     compression: Literal["gzip", "none"] = "gzip"
-    tls: ForwardTls = ForwardTls()
+    tls: EndpointTls = EndpointTls()
     timeout_ms: Positive = 10_000
     batch_records: Positive = 1_000
     max_request_bytes: Positive = 4_000_000
     retry_ms: Positive = 1_000
     most_retry_ms: Positive = 30_000
     group_id: str | None = None
+
+
+class Telemetry(_Section):
+    """What a worker pushes of itself by OTLP; what it samples goes elsewhere, by `Forward`.
+
+    Attributes:
+        endpoint: Where; over HTTP a URL, to which /v1/metrics and /v1/traces are added; over gRPC
+            host and port. Empty: nowhere.
+        protocol: Of OTLP.
+        headers: Of each request, such as an API key.
+        compression: Of each request.
+        tls: For both protocols.
+        timeout_ms: How long a request may take, with all tries; also the most that a stop waits for
+            the last push.
+        metrics: Whether what /metrics says is pushed.
+        interval_ms: Wall time between two pushes of metrics.
+        commits: Whether each commit is a trace of one span.
+        commits_ratio: The share of commits that are.
+    """
+
+    endpoint: Annotated[str, AfterValidator(_without_login)] = ""
+    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
+    headers: dict[str, str] = Field(default_factory=dict)
+    compression: Literal["gzip", "none"] = "gzip"
+    tls: EndpointTls = EndpointTls()
+    timeout_ms: Positive = 3_000
+    metrics: bool = True
+    interval_ms: Positive = 15_000
+    commits: bool = False
+    commits_ratio: Annotated[float, Field(ge=0, le=1, description="a share from 0 to 1")] = 1.0
 
 
 class Log(_Section):
@@ -394,6 +424,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     topology: Topology = Topology()
     forward: Forward = Forward()
+    telemetry: Telemetry = Telemetry()
     log: Log = Log()
 
     @property

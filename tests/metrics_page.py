@@ -24,8 +24,8 @@ worker's life, as of its last commit.
 """
 
 
-def of_worker() -> Iterator[Metric]:
-    """What a worker tells."""
+def worker_vitals() -> Vitals:
+    """Of a worker that has something to say of everything."""
     vitals = Vitals("worker-1", "0.1.0", "exactly_once", 0)
     vitals.committed({4: Counts(records=1)}, 0.1)
     vitals.show(
@@ -34,7 +34,13 @@ def of_worker() -> Iterator[Metric]:
         knowledge=GroupKnowledge(1, 1, {"table": 1}, {"own": 1}, 0),
         store=StoreStanding(0, 0, 0),
     )  # fmt: skip
-    yield from text_string_to_metric_families(vitals.metrics.exposition("")[1].decode())
+    return vitals
+
+
+def of_worker() -> Iterator[Metric]:
+    """What a worker tells."""
+    told = worker_vitals().metrics.exposition("")[1].decode()
+    yield from text_string_to_metric_families(told)
 
 
 def of_health() -> Iterator[Metric]:

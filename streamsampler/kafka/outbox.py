@@ -37,21 +37,11 @@ REFUSED_FOR_GOOD: Final = frozenset(
 
 
 class Outbox(ABC):
-    """Writes kept traces, decisions and dead letters, and makes them last.
+    """Writes kept traces, decisions and dead letters, and makes them last."""
 
-    Args:
-        producer: Stays its opener's.
-        topics: Where to write.
-        worker_id: For dead letters.
-    """
-
-    def __init__(self, producer: Producer, topics: Topics, worker_id: str) -> None:
-        self._producer = producer
-        self._topics = topics
-        self._worker_id = worker_id
-        self._failure: KafkaError | None = None
-        self._failed_topic = ""
-        self.written_bytes = 0
+    @property
+    @abstractmethod
+    def written_bytes(self) -> int:
         """Of the values written since the last commit."""
 
     @abstractmethod
@@ -68,6 +58,7 @@ class Outbox(ABC):
             RestartError: The producer is of no use.
         """
 
+    @abstractmethod
     def add_summaries(self, summaries: Iterable[Summary], shards: int) -> None:
         """Write what decided traces come to, to last with their decisions.
 
@@ -80,10 +71,6 @@ class Outbox(ABC):
             RollBackError: Something written earlier was not taken, and may be another time.
             RestartError: The producer is of no use.
         """
-        for record in sketch_records(summaries, shards):
-            self._produce(
-                self._topics.sketches, partition=record.shard, key=record.key, value=record.value
-            )
 
     @abstractmethod
     def commit(
@@ -116,6 +103,36 @@ class Outbox(ABC):
             RestartError: The producer is of no use.
             FailStopError: It waited too long.
         """
+
+
+class _Producing(Outbox):
+    """Writes with a producer.
+
+    Args:
+        producer: Stays its opener's.
+        topics: Where to write.
+        worker_id: For dead letters.
+    """
+
+    def __init__(self, producer: Producer, topics: Topics, worker_id: str) -> None:
+        self._producer = producer
+        self._topics = topics
+        self._worker_id = worker_id
+        self._failure: KafkaError | None = None
+        self._failed_topic = ""
+        self._written_bytes = 0
+
+    @property
+    def written_bytes(self) -> int:
+        """See `Outbox`."""
+        return self._written_bytes
+
+    def add_summaries(self, summaries: Iterable[Summary], shards: int) -> None:
+        """See `Outbox`."""
+        for record in sketch_records(summaries, shards):
+            self._produce(
+                self._topics.sketches, partition=record.shard, key=record.key, value=record.value
+            )
 
     def _write_emissions(self, outcome: Outcome) -> None:
         for emission in outcome.emissions:
@@ -162,7 +179,7 @@ class Outbox(ABC):
                 self._fail(topic, refused.args[0])
                 self._raise_failure()
             else:
-                self.written_bytes += len(record["value"] or b"")
+                self._written_bytes += len(record["value"] or b"")
                 return
 
     def _serve(self, seconds: float) -> None:
@@ -196,7 +213,7 @@ class Outbox(ABC):
         raise RollBackError(words)
 
 
-class TransactionalOutbox(Outbox):
+class TransactionalOutbox(_Producing):
     """Exactly once: everything in the transaction that commits the offsets.
 
     Args:
@@ -241,7 +258,7 @@ class TransactionalOutbox(Outbox):
                 self._serve(0)
                 self._raise_failure()  # the record that was refused says more, and may be final
                 raise
-        self.written_bytes = 0
+        self._written_bytes = 0
         return None
 
     def abort(self) -> bool:
@@ -250,11 +267,11 @@ class TransactionalOutbox(Outbox):
         self._transactions.abort()
         self._serve(0)  # what is reported of the records that went with it
         self._failure = None
-        self.written_bytes = 0
+        self._written_bytes = 0
         return was_open
 
 
-class OrderedOutbox(Outbox):
+class OrderedOutbox(_Producing):
     """At least once: a decision only after its trace is safe, offsets only after the decisions.
 
     A decision on its topic says that its trace has been dealt with: whoever takes the partition
@@ -288,14 +305,14 @@ class OrderedOutbox(Outbox):
         if decisions:
             self._write_decisions(decisions)
             self._flush(overdue)
-        self.written_bytes = 0
+        self._written_bytes = 0
         return commit_offsets(consumer, offsets) if offsets else None
 
     def abort(self) -> bool:
         """See `Outbox`; kept traces that were written come out again."""
         self._decisions = []
         self._failure = None
-        self.written_bytes = 0
+        self._written_bytes = 0
         return False
 
     def _flush(self, overdue: Callable[[], bool]) -> None:

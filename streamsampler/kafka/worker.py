@@ -80,10 +80,14 @@ def run_worker(
     translate = find_translation(settings.input.format)
     clock = clock or Clock()
     vitals = Vitals(settings.worker_id, __version__, settings.guarantee, clock.monotonic_ms())
-    session = Session(settings, stop, watch or Watch(), clock, vitals, translate)
     restarts: deque[float] = deque(maxlen=MOST_RESTARTS)
     try:
-        with bound_contextvars(worker=settings.worker_id), _listening(settings, vitals, clock):
+        with (
+            bound_contextvars(worker=settings.worker_id),
+            _listening(settings, vitals, clock),
+            _telling(settings, vitals) as traced,
+        ):
+            session = Session(settings, stop, watch or Watch(), clock, vitals, translate, traced)
             while not stop():
                 try:
                     session.run()
@@ -120,6 +124,19 @@ def _listening(settings: Settings, vitals: Vitals, clock: Clock) -> Iterator[Non
         yield
 
 
+@contextmanager
+def _telling(settings: Settings, vitals: Vitals) -> Iterator[Callable[[Outbox], Outbox]]:
+    """What the worker pushes of itself, where the settings name an endpoint."""
+    if not settings.telemetry.endpoint:
+        yield lambda outbox: outbox
+        return
+    # 0.1 s and 10 MB, for those who want it.
+    from streamsampler.kafka.telemetry import pushed  # noqa: PLC0415
+
+    with pushed(settings, vitals) as traced:
+        yield traced
+
+
 def _note_restart(restarts: deque[float], error: RestartError) -> None:
     """Say that the worker goes on with new clients, or stop where that does not help."""
     now = time.monotonic()
@@ -143,6 +160,7 @@ class Session:
         clock: The time.
         vitals: The health page's view.
         translate: From the input's format to OTLP protobuf; None where they are one.
+        traced: Takes an outbox; gives one whose commits are traced, where that is wanted.
     """
 
     settings: Settings
@@ -151,6 +169,7 @@ class Session:
     clock: Clock
     vitals: Vitals
     translate: Translate | None
+    traced: Callable[[Outbox], Outbox]
 
     def run(self) -> None:
         """Open what is needed, work until told to stop, close everything.
@@ -182,7 +201,7 @@ class Session:
             if policies is None:
                 return
             _compile(policies.default)
-            outbox = opened.enter_context(_open_outbox(settings, self.stop))
+            outbox = self.traced(opened.enter_context(_open_outbox(settings, self.stop)))
             store = opened.enter_context(_open_store(settings, admin))
             control_plane = opened.enter_context(
                 closing(ControlPlane(settings, admin, existing, self.clock.monotonic_ms()))

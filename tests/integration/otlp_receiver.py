@@ -30,6 +30,7 @@ service:
     metrics: {{level: none}}
   pipelines:
     traces: {{receivers: [otlp], exporters: [debug]}}
+    metrics: {{receivers: [otlp], exporters: [debug]}}
 """
 
 
@@ -49,8 +50,15 @@ class Receiver:
 
     def got(self) -> set[str]:
         """The trace ids that it got, in hex."""
-        lines = self.log.read_text().splitlines()
-        return {line.split(":")[1].strip() for line in lines if "Trace ID" in line}
+        return self._said("Trace ID")
+
+    def names(self) -> set[str]:
+        """Those of spans and metrics that it got."""
+        return self._said("Name")
+
+    def _said(self, what: str) -> set[str]:
+        halves = (line.partition(":") for line in self.log.read_text().splitlines())
+        return {said.strip() for named, _, said in halves if named.strip(" ->") == what}
 
 
 def build() -> Path:
