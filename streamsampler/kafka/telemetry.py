@@ -1,8 +1,10 @@
 """What a worker pushes of itself, from its settings: metrics, and its commits as traces."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import structlog
 
@@ -22,7 +24,9 @@ from streamsampler.observe.otlp_metrics import OtlpMetrics
 from streamsampler.observe.push import MetricsPush
 from streamsampler.observe.tracing import Tracing
 
-MS_PER_SECOND = 1_000
+MS_PER_SECOND: Final = 1_000
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 
 _log = structlog.get_logger("streamsampler.telemetry")
 
@@ -75,9 +79,15 @@ def destination(asked: Telemetry) -> Destination:
         The destination.
 
     Raises:
-        ConfigError: The endpoint is none for the protocol, or there is no such file.
+        ConfigError: The endpoint is none for the protocol, a header cannot be sent, or there is
+            no such file.
     """
     scheme, _, rest = asked.endpoint.rpartition("://")
+    if "@" in rest:
+        raise ConfigError(
+            "telemetry.endpoint has a password in it, and is shown: expected it in "
+            "telemetry.headers, as `authorization`."
+        )
     if asked.protocol == "http/protobuf" and scheme not in {"http", "https"}:
         raise ConfigError(
             f"telemetry.endpoint is {asked.endpoint}: expected a URL, such as "
@@ -88,6 +98,14 @@ def destination(asked: Telemetry) -> Destination:
             f"telemetry.endpoint is {asked.endpoint}: expected it without /v1 and what follows, "
             "which is added for metrics and for traces."
         )
+    for name, value in asked.headers.items():
+        # The libraries would say so later, again and again, and show the value.
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value) or value != value.strip():
+            raise ConfigError(
+                f"telemetry.headers.{name} cannot be sent: expected a name of letters, digits, "
+                "dots and hyphens, and a value of printable ASCII without a space or a new line "
+                "at its ends."
+            )
     for name in ("ca_file", "cert_file", "key_file"):
         file = getattr(asked.tls, name)
         if file is not None and not file.is_file():

@@ -63,3 +63,19 @@ def test_grpc_takes_host_and_port_too(endpoint: str) -> None:
 def test_what_cannot_be_used_is_said_in_a_sentence(asked: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         destination(Telemetry.model_validate(asked))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"endpoint": "http://me:sesame@localhost:4318"},
+        {"endpoint": "http://localhost:4318", "headers": {"x-key": "sesame\n"}},
+        {"endpoint": "http://localhost:4318", "headers": {"x-key": " sesame"}},
+        {"endpoint": "http://localhost:4318", "headers": {"x-key": "sésame"}},
+        {"endpoint": "http://localhost:4318", "headers": {"x key": "sesame"}},
+    ],
+)
+def test_a_secret_that_cannot_be_sent_is_refused_and_not_shown(secret: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"telemetry\.") as raised:
+        destination(Telemetry.model_validate(secret))
+    assert "same" not in str(raised.value)
