@@ -20,7 +20,8 @@ HEAD = """# Metrics
 
 Made from the code by `make docs`. Labels are partitions, words of fixed lists, and the names of
 policies and sets; those of the health app are names from spans, 500 rows at most. Counters are of a
-worker's life, as of its last commit.
+worker's life, as of its last commit. A worker pushes its own by OTLP, too, where that is set:
+[telemetry.md](telemetry.md).
 """
 
 

@@ -46,6 +46,17 @@ def test_each_setting_says_where_it_came_from(file: Path) -> None:
     assert found["commit_interval_ms"] == {"value": 500, "origin": "default"}
 
 
+@pytest.mark.parametrize("section", ["forward", "telemetry"])
+def test_headers_are_masked_whatever_their_names(
+    file: Path, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    name = f"STREAMSAMPLER_{section.upper()}__HEADERS"
+    monkeypatch.setenv(name, '{"x-team": "hunter6"}')
+    found = json.loads(show("--config", file, "--json"))
+    assert found[f"{section}.headers.x-team"]["value"] == "***"
+    assert "hunter6" not in show("--config", file)
+
+
 def test_secrets_are_masked_wherever_they_came_from(file: Path) -> None:
     for flags in ((), ("--json",)):
         more = ("--set", "kafka.ssl.key.pem=hunter4", "--set", "http.token=hunter5")
