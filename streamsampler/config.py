@@ -266,7 +266,7 @@ _LOGIN: Final = "login"
 
 def _without_login(endpoint: str) -> str:
     """An endpoint is shown and logged, so that no password may be in it."""
-    if "@" in endpoint.partition("://")[2].partition("/")[0]:
+    if "@" in endpoint.rpartition("://")[2].partition("/")[0]:
         # No ValueError, whose sentence would show the value.
         raise PydanticCustomError(_LOGIN, "a login")
     return endpoint

@@ -83,11 +83,6 @@ def destination(asked: Telemetry) -> Destination:
             no such file.
     """
     scheme, _, rest = asked.endpoint.rpartition("://")
-    if "@" in rest:
-        raise ConfigError(
-            "telemetry.endpoint has a password in it, and is shown: expected it in "
-            "telemetry.headers, as `authorization`."
-        )
     if asked.protocol == "http/protobuf" and scheme not in {"http", "https"}:
         raise ConfigError(
             f"telemetry.endpoint is {asked.endpoint}: expected a URL, such as "

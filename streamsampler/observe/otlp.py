@@ -35,6 +35,8 @@ SERVICE: Final = "streamsampler"
 QUIET_SECONDS: Final = 60.0
 """An endpoint that is away is said to be so no more often than that."""
 
+_log = structlog.get_logger("streamsampler.telemetry")
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -194,7 +196,7 @@ class _Spokesman(logging.Handler):
 
     def __init__(self, worker: str, monotonic_seconds: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
-        self._log = structlog.get_logger("streamsampler.telemetry").bind(worker=worker)
+        self._worker = worker
         self._now = monotonic_seconds
         self._guard = threading.Lock()
         self._said: dict[str, float] = {}
@@ -211,4 +213,10 @@ class _Spokesman(logging.Handler):
         problem = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             problem = f"{problem} {record.exc_info[1]!r}"
-        self._log.warning("telemetry_trouble", source=record.name, problem=problem, unsaid=unsaid)
+        _log.warning(
+            "telemetry_trouble",
+            source=record.name,
+            problem=problem,
+            unsaid=unsaid,
+            worker=self._worker,
+        )

@@ -154,6 +154,7 @@ def test_a_bad_setting_is_told_in_one_sentence(file: Path, content: str, sentenc
         "kafka.sasl.password=[4711]",
         "forward.headers={key: 4711}",
         "forward.endpoint=https://user:4711@otlp.example",
+        "telemetry.endpoint=user:4711@otlp.example:4317",
     ],
 )
 def test_no_secret_is_in_a_sentence(file: Path, flag: str) -> None:
@@ -179,6 +180,8 @@ OTHERS: dict[str, tuple[str, object]] = {
     "limits.soft_share": ("0.5", 0.5),
     "health.attributes": ('["order.id"]', ("order.id",)),
     "forward.headers": ('{"x-api-key": "k"}', {"x-api-key": "k"}),
+    "telemetry.headers": ('{"x-api-key": "k"}', {"x-api-key": "k"}),
+    "telemetry.commits_ratio": ("0.5", 0.5),
 }
 """What to set and what comes of it, where another number or word will not do."""
 
