@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.kafka_cluster import KafkaCluster, KafkaMissingError, bootstrap_from_environment
@@ -20,6 +21,13 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(REPOSITORY / ".cache" / "numba"))
 # A kernel's first call compiles it; that is no slow example.
 settings.register_profile("streamsampler", deadline=None)
 settings.load_profile("streamsampler")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what a command that a test ran here set up for the whole process."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_a_replay_is_alive_all_the_time_and_ready_only_when_it_is_over(settings:
         update={
             "store": settings.store.model_copy(update={"path": settings.store.path / "empty"}),
             "http": settings.http.model_copy(update={"address": f"127.0.0.1:{port}"}),
-            "batch_records": 10,  # so that it takes a while
+            "batch_records": 1,  # so that it takes a while
         }
     )
     address = again.http.address
