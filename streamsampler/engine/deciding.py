@@ -18,7 +18,7 @@ from streamsampler.policies.grounds import grounds_of
 from streamsampler.policies.policy_type import PolicyType
 from streamsampler.policies.together import CompiledSets
 from streamsampler.policies.types import TYPES
-from streamsampler.policies.votes import ReadShapes, no_shapes
+from streamsampler.policies.votes import ReadShapes, Texts, no_shapes
 from streamsampler.spans.columns import Booleans, Int32s, Int64s, Rows, UInt32s, UInt64s
 from streamsampler.spans.randomness import NO_RANDOMNESS
 from streamsampler.traces.spans_out import WORD_BYTES
@@ -111,10 +111,19 @@ def decisions_on(  # noqa: PLR0913 - what a decision rests on
         traces["first_offset"].tolist(),
         map(words.versions.__getitem__, deciders.tolist()),
         _spans_out(sampled, traces["spans"][sampled], out),
-        map(words.grounds.__getitem__, policies),
+        _grounds(words, policies, verdicts.measured),
         map(words.names.__getitem__, verdicts.dry.tolist()),
     )
     return map(Decision._make, zip(*columns, strict=True))
+
+
+def _grounds(words: Words, policies: list[int], measured: Texts | None) -> Iterator[str | None]:
+    """What each trace had, with what was measured beside it."""
+    grounds = map(words.grounds.__getitem__, policies)
+    if measured is None:
+        return grounds
+    both = zip(grounds, measured.tolist(), strict=True)
+    return (text if known is None else f"{text} ({known})" for text, known in both)
 
 
 def _trace_ids(traces: Rows) -> list[bytes]:

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 import msgpack
 
-from streamsampler.estimates.summaries import Balance, Group, Key, balance_of
+from streamsampler.estimates.summaries import INTERVAL_MS, Balance, Group, Key, balance_of
 
 FORMAT: Final = 1
 PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
+OLD_MS: Final = 600_000
+"""Of stream time: two windows of the control plane's as it is set where nobody sets it."""
 
 
 class TableError(ValueError):
@@ -72,6 +74,17 @@ class RateTable:
 
 
 Table = ThresholdTable | RateTable
+
+
+def is_old(version: int, now_ms: int) -> bool:
+    """Tell whether a table is so old that what is measured without it is a better guide.
+
+    Args:
+        version: Of the table, stream time, ms.
+        now_ms: Stream time of the traces that would go by it. Only its interval counts, so that
+            the answer does not depend on where batches end.
+    """
+    return now_ms // INTERVAL_MS * INTERVAL_MS - version > OLD_MS
 
 
 def pack(table: Table) -> bytes:

@@ -19,7 +19,7 @@ from streamsampler.estimates.summaries import (
     Summary,
     rows_of,
 )
-from streamsampler.estimates.tables import RateTable
+from streamsampler.estimates.tables import RateTable, is_old
 from streamsampler.policies.votes import Floats, Ints32, Ints64
 
 _NEVER: Final = -(2**62)
@@ -33,7 +33,7 @@ class RateTables:
         tables: By policy.
         asked: The policies that go by them, and the stream time of the last trace that did, ms.
         by_table: Traces that went by a rate of these.
-        by_own: Traces that went by a partition's own, as there was none.
+        by_own: Traces that went by a partition's own, as there was none, or an old one.
     """
 
     tables: dict[str, RateTable] = field(default_factory=dict)
@@ -49,13 +49,14 @@ class RateTables:
             times: int64[m], stream time of each trace that is about to go by them, ms.
 
         Returns:
-            The rates; None where nobody told any, or those of another kind of goal that a policy
-            of this name had before.
+            The rates; None where nobody told any, those told are old, or those of another kind of
+            goal that a policy of this name had before.
         """
-        if len(times):
-            self.asked[plan.policy] = int(times.max())
+        if not len(times):
+            return None
+        self.asked[plan.policy] = latest = int(times.max())
         table = self.tables.get(plan.policy)
-        if table is None or table.balance != plan.goal.balance:
+        if table is None or table.balance != plan.goal.balance or is_old(table.version, latest):
             self.by_own += len(times)
             return None
         self.by_table += len(times)

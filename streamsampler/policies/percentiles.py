@@ -1,7 +1,8 @@
 """How long the traces of each group take: what all workers know together, else a partition's own.
 
-The control plane's table counts where it knows enough of a group. A partition's own sketches stand
-in where it does not: traces are spread over partitions by their ids, so each sees a fair sample.
+The control plane's table counts where it knows enough of a group and is not old. A partition's own
+sketches stand in where it does not: traces are spread over partitions by their ids, so each sees a
+fair sample. Where these know too little, an old table is better than none.
 
 Hot: a look-up for each due trace; what a partition's own sketches say is asked once an interval.
 """
@@ -14,9 +15,14 @@ import numpy as np
 from datasketches import kll_floats_sketch
 
 from streamsampler.estimates.summaries import Group, GroupSummary, Summary, rows_of
-from streamsampler.estimates.tables import PERCENTILES, GroupThresholds, ThresholdTable
+from streamsampler.estimates.tables import (
+    PERCENTILES,
+    GroupThresholds,
+    ThresholdTable,
+    is_old,
+)
 from streamsampler.policies.groups import GroupNumbers
-from streamsampler.policies.votes import Ints32, Ints64
+from streamsampler.policies.votes import Ints32, Ints64, Texts
 
 UNKNOWN: Final = -1
 HALF: Final = 30
@@ -24,6 +30,7 @@ HALF: Final = 30
 OWN_K: Final = 512
 """A rank is wrong by 0.5 % at most, 99 times in 100; 6 kB a group."""
 _NS_PER_MS: Final = 1e6
+_NOT_KNOWN: Final = (GroupThresholds(0, (), None, regressed=False), 0)
 
 
 @dataclass(slots=True)
@@ -86,7 +93,7 @@ class Percentiles:
         """
         self._groups = groups
         self._tables: dict[bytes, ThresholdTable] = {}
-        self._known: dict[Group, GroupThresholds] = {}
+        self._known: dict[Group, tuple[GroupThresholds, int]] = {}
         self._own: dict[int, _Own] = {}
         self.by_table = self.by_own = self.unknown = self.regressed = 0
 
@@ -99,9 +106,11 @@ class Percentiles:
         """
         self._tables[shard] = table
         self._known = {
-            group: known for one in self._tables.values() for group, known in one.groups.items()
+            group: (known, one.version)
+            for one in self._tables.values()
+            for group, known in one.groups.items()
         }
-        self.regressed = sum(known.regressed for known in self._known.values())
+        self.regressed = sum(known.regressed for known, _version in self._known.values())
 
     @property
     def newest_ms(self) -> int | None:
@@ -127,37 +136,50 @@ class Percentiles:
         self._own.pop(partition, None)
 
     def thresholds_ns(
-        self, partitions: Ints32, groups: Ints32, percentile: float, least: int
-    ) -> Ints64:
+        self, partitions: Ints32, groups: Ints32, times: Ints64, percentile: float, least: int
+    ) -> tuple[Ints64, Texts]:
         """Tell how long the traces of some groups take.
 
         Args:
             partitions: int32[n], where each trace came from.
             groups: int32[n], its group.
+            times: int64[n], stream time, ms; of one interval.
             percentile: One of `PERCENTILES`.
             least: Of how many traces it must be.
 
         Returns:
-            int64[n], ns; `UNKNOWN` where too few are known.
+            int64[n], ns, `UNKNOWN` where too few are known; and object[n], the same in words, with
+            what is known of how many traces.
         """
-        rank = PERCENTILES.index(percentile)
+        rank, now_ms = PERCENTILES.index(percentile), int(times[0])
         pairs = partitions.astype(np.int64) << 32 | groups.astype(np.int64)
         distinct, which, counts = np.unique(pairs, return_inverse=True, return_counts=True)
         found = [
-            self._threshold(pair >> 32, self._groups.name(pair & 0xFFFFFFFF), rank, least, count)
+            self._threshold(
+                pair >> 32, self._groups.name(pair & 0xFFFFFFFF), now_ms, rank, least, count
+            )
             for pair, count in zip(distinct.tolist(), counts.tolist(), strict=True)
         ]
-        thresholds: Ints64 = np.array(found, np.int64)[which]
-        return thresholds
+        thresholds, words = zip(*found, strict=True)
+        return np.array(thresholds, np.int64)[which], np.array(words, np.object_)[which]
 
-    def _threshold(self, partition: int, group: Group, rank: int, least: int, count: int) -> int:
-        known = self._known.get(group)
-        if known is not None and known.count >= least:
-            self.by_table += count
-            return int(known.quantiles[rank] * _NS_PER_MS)
-        own = self._own[partition].of(group) if partition in self._own else None
-        if own is not None and own[1] >= least:
-            self.by_own += count
-            return int(own[0][rank] * _NS_PER_MS)
-        self.unknown += count
-        return UNKNOWN
+    def _threshold(
+        self, partition: int, group: Group, now_ms: int, rank: int, least: int, count: int
+    ) -> tuple[int, str | None]:
+        """One group's threshold in ns, and the same in words; counts what it goes by."""
+        known, version = self._known.get(group, _NOT_KNOWN)
+        if known.count < least or is_old(version, now_ms):
+            own = self._own[partition].of(group) if partition in self._own else None
+            if own is not None and own[1] >= least:
+                self.by_own += count
+                return _said(own[0][rank], own[1], " of this partition")
+        if known.count < least:
+            self.unknown += count
+            return UNKNOWN, None
+        self.by_table += count
+        return _said(known.quantiles[rank], known.count, "")
+
+
+def _said(threshold_ms: float, traces: int, whose: str) -> tuple[int, str]:
+    words = f"{threshold_ms:,.1f} ms, of {traces:,} traces{whose}"
+    return int(threshold_ms * _NS_PER_MS), words

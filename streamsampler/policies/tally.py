@@ -15,6 +15,7 @@ from streamsampler.policies.votes import (
     Floats,
     Ints32,
     Ints64,
+    Texts,
     Vote,
     Votes,
     Words,
@@ -61,6 +62,8 @@ class Verdicts:
             that it was asked about.
         dry: int32[n], index of the first policy in dry run that would have made the verdict
             another one; -1 for none.
+        measured: object[n], in a few words what the named policy measured and held the trace
+            against, or None; None: it is so nowhere.
     """
 
     decision: Decisions
@@ -70,6 +73,7 @@ class Verdicts:
     failures: Ints64
     votes: Ints64
     dry: Ints32
+    measured: Texts | None = None
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ class Tally:
         votes: int64[policies].
         first_only: The first policy that samples ends it.
         dry: The dry runs so far, and which traces each would have sampled or dropped.
+        measured: object[n], made when a policy first tells of something.
     """
 
     decision: Decisions
@@ -95,6 +100,7 @@ class Tally:
     votes: Ints64
     first_only: bool
     dry: list[tuple[Voter, Bools]]
+    measured: Texts | None = None
 
     @classmethod
     def open(cls, n: int, policies: int, *, first_only: bool) -> "Tally":
@@ -167,6 +173,7 @@ class Tally:
         elif voter.drops:
             self.decision[taken] = DROPPED
             self.policy[taken] = voter.index
+            self._tell(votes, taken)
         else:
             self._sample(voter.index, votes, taken)
 
@@ -180,6 +187,14 @@ class Tally:
         self.policy[better] = index
         self.threshold[better] = threshold[better]
         self.adjusted[better] = adjusted[better]
+        self._tell(votes, better)
+
+    def _tell(self, votes: Votes, named: Bools) -> None:
+        """Take over what the policy that is named now has measured."""
+        if votes.measured is not None and self.measured is None:
+            self.measured = np.full(len(self.policy), None, np.object_)
+        if self.measured is not None:
+            self.measured[named] = None if votes.measured is None else votes.measured[named]
 
     def _stricter_than(self, threshold: Words, adjusted: Floats, index: int) -> Bools:
         """Where the named policy is stricter, or comes later and is as strict.
@@ -200,7 +215,7 @@ class Tally:
             dry[taken & changes & (dry == NO_POLICY)] = voter.index
         return Verdicts(
             self.decision, self.policy, self.threshold, self.adjusted, self.failures, self.votes,
-            dry,
+            dry, self.measured,
         )  # fmt: skip
 
 

@@ -80,6 +80,8 @@ class CompiledSets:
         made.decision[rows] = verdicts.decision
         made.threshold[rows] = verdicts.threshold
         made.adjusted[rows] = verdicts.adjusted
+        if made.measured is not None and verdicts.measured is not None:
+            made.measured[rows] = verdicts.measured
         for all_of, own in ((made.policy, verdicts.policy), (made.dry, verdicts.dry)):
             all_of[rows] = np.where(own >= 0, own + start, -1)
         for counts, own_counts in (
@@ -98,6 +100,7 @@ def _no_verdicts(n: int, policies: int) -> Verdicts:
         failures=np.zeros(policies, np.int64),
         votes=np.zeros(policies, np.int64),
         dry=np.full(n, -1, np.int32),
+        measured=np.full(n, None, np.object_),
     )
 
 

@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Ints32 = npt.NDArray[np.int32]
 Ints64 = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
+Texts = npt.NDArray[np.object_]
 
 
 class EvaluationError(Exception):
@@ -101,12 +102,15 @@ class Votes:
             without a threshold, else NaN; None where it is known nowhere.
         failed: bool[n], traces that the policy could not evaluate: it is counted and skipped for
             them; None: there are none.
+        measured: object[n], for a sampled trace in a few words what it was held against, where
+            that was measured and stands in no setting, else None; None: it is so nowhere.
     """
 
     sampled: Bools
     threshold: Words | None = None
     adjusted: Floats | None = None
     failed: Bools | None = None
+    measured: Texts | None = None
 
 
 Vote = Callable[[DueTraces, Bools], Votes]

@@ -17,6 +17,7 @@ from streamsampler.policies.votes import (
     DueTraces,
     EvaluationError,
     Floats,
+    Texts,
     Vote,
     Votes,
     Words,
@@ -91,7 +92,13 @@ def _all_of(parts: Sequence[Vote], traces: DueTraces, asked: Bools) -> Votes:
         so_far = so_far & votes.sampled
         given.append(votes)
     threshold, adjusted = _together([votes for votes in given if votes.threshold is not None])
-    return Votes(so_far, threshold, adjusted, failed if failed.any() else None)
+    measured = _first([votes.measured for votes in given if votes.measured is not None])
+    return Votes(so_far, threshold, adjusted, failed if failed.any() else None, measured)
+
+
+def _first(told: Sequence[Texts]) -> Texts | None:
+    """What the first part measured that measures at all."""
+    return told[0] if told else None
 
 
 def _together(parts: Sequence[Votes]) -> tuple[Words | None, Floats | None]:

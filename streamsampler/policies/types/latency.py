@@ -90,17 +90,23 @@ def _vote_by_percentile(
     settings: LatencySettings, percentile: float, percentiles: Percentiles
 ) -> Vote:
     fallback_ns = settings.fallback_ms * NS_PER_MS or NEVER_NS
+    instead = f"not known: {settings.fallback_ms} ms"
 
     def vote(traces: DueTraces, asked: Bools) -> Votes:
         slow = np.zeros(len(traces), np.bool_)
+        measured = np.full(len(traces), None, np.object_)
         rows = np.flatnonzero(asked)
         if len(rows):
-            bounds = percentiles.thresholds_ns(
-                traces.partition[rows], traces.group[rows], percentile, settings.min_traces
-            )
-            bounds[bounds == UNKNOWN] = fallback_ns
+            bounds, words = percentiles.thresholds_ns(
+                traces.partition[rows], traces.group[rows], traces.decided_ms[rows],
+                percentile, settings.min_traces,
+            )  # fmt: skip
+            unknown = bounds == UNKNOWN
+            bounds[unknown] = fallback_ns
+            words[unknown] = instead
             slow[rows] = traces.duration_ns[rows] > bounds
-        return Votes(slow)
+            measured[rows] = words
+        return Votes(slow, measured=measured)
 
     return vote
 

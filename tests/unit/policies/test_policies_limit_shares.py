@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from streamsampler.estimates import tables
-from streamsampler.estimates.tables import RateTable
+from streamsampler.estimates.summaries import INTERVAL_MS
+from streamsampler.estimates.tables import OLD_MS, RateTable
 from streamsampler.policies.demands import Asking, RateTables, joined, key_of, limit_plan
 from tests.conformance.due_traces import Trace
 from tests.conformance.one_policy import OnePolicy, letters, of_spans
@@ -130,6 +131,20 @@ def test_rates_of_another_kind_of_goal_are_no_shares() -> None:
     policy.compilation.rates.tables["p"] = RateTable(0, "p", 5.0, "shares", {key_of(0): 1.0}, 0)
     policy.keeps([of_spans(1, 10_000)], [0])
     assert letters(policy.keeps([of_spans(9, 20_000), of_spans(1, 20_000)], [0, 0])) == "yy"
+
+
+def test_old_shares_count_for_none() -> None:
+    text = "policies: [{name: p, type: rate_limiting, rate_limiting: {spans_per_second: 5}}]"
+    policy = OnePolicy(text, partitions=2)
+    rates = policy.compilation.rates
+    rates.tables["p"] = RateTable(5_000, "p", 5.0, "shares", {key_of(0): 1.0}, 0)
+    old_ms = 5_000 + OLD_MS + INTERVAL_MS
+    found = [
+        letters(policy.keeps([of_spans(5, at_ms), of_spans(5, at_ms)], [0, 0]))
+        for at_ms in (old_ms - 1_000, old_ms + 10_000)
+    ]
+    assert found == ["yy", "yn"]
+    assert (rates.by_table, rates.by_own) == (2, 2)
 
 
 def test_a_goal_that_nobody_has_asked_since_it_was_told_of_is_not_behind() -> None:

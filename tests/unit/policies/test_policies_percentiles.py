@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from datasketches import kll_floats_sketch
 
-from streamsampler.estimates.summaries import GroupSummary, Summary
-from streamsampler.estimates.tables import GroupThresholds, ThresholdTable
+from streamsampler.estimates.summaries import INTERVAL_MS, GroupSummary, Summary
+from streamsampler.estimates.tables import OLD_MS, GroupThresholds, ThresholdTable, is_old
 from streamsampler.policies import PolicyError, TenantNumbers, load_policy_set
 from streamsampler.policies.groups import GroupNumbers
 from streamsampler.policies.percentiles import HALF, UNKNOWN, Percentiles
@@ -40,9 +40,16 @@ def groups() -> tuple[GroupNumbers, dict[bytes, int]]:
     return numbers, dict(zip((b"buy", b"look"), found.tolist(), strict=True))
 
 
-def asked(known: Percentiles, group: int, least: int = 100, percentile: float = 99) -> float:
+def asked(
+    known: Percentiles,
+    group: int,
+    least: int = 100,
+    percentile: float = 99,
+    now_ms: int = 1_000,
+) -> float:
     groups, partitions = np.array([group], np.int32), np.array([7], np.int32)
-    (found,) = known.thresholds_ns(partitions, groups, percentile, least).tolist()
+    times = np.array([now_ms])
+    (found,), _words = known.thresholds_ns(partitions, groups, times, percentile, least)
     return float(found if found == UNKNOWN else found / MS)
 
 
@@ -64,6 +71,50 @@ def test_the_order_is_table_then_own_sketches_then_nothing(
     assert (known.by_table, known.by_own, known.unknown) == (2, 2, 3)
     known.forget(7)
     assert asked(known, number[b"buy"]) == UNKNOWN
+
+
+def test_an_old_table_counts_where_the_partition_knows_too_little_itself(
+    groups: tuple[GroupNumbers, dict[bytes, int]],
+) -> None:
+    numbers, number = groups
+    known = Percentiles(numbers)
+    told = table(55.0, 10_000)
+    known.learn(b"thresholds/0", told)
+    old_ms = told.version + OLD_MS + INTERVAL_MS
+    assert asked(known, number[b"buy"], now_ms=old_ms) == 55.0
+    known.add(7, [summary(121, [10.0] * 200)])
+    assert asked(known, number[b"buy"], now_ms=old_ms) == 10.0
+    assert asked(known, number[b"buy"], now_ms=old_ms - INTERVAL_MS) == 55.0
+    assert asked(known, number[b"buy"], now_ms=old_ms, least=201) == 55.0
+    assert (known.by_table, known.by_own, known.unknown) == (3, 1, 0)
+
+
+@pytest.mark.parametrize("interval_ms", [0, 1, INTERVAL_MS - 1])
+def test_a_table_is_old_for_all_of_an_interval_or_none(interval_ms: int) -> None:
+    version = 15_000
+    first_ms = version + OLD_MS + INTERVAL_MS
+    assert is_old(version, first_ms + interval_ms)
+    assert not is_old(version, first_ms - INTERVAL_MS + interval_ms)
+
+
+def test_what_a_trace_was_held_against_is_said_in_words(
+    groups: tuple[GroupNumbers, dict[bytes, int]],
+) -> None:
+    numbers, number = groups
+    known = Percentiles(numbers)
+    known.learn(b"thresholds/0", table(1234.56, 10_000))
+    known.add(8, [summary(1, [7.0] * 200)])
+    partitions, times = np.array([7, 8, 8, 7], np.int32), np.full(4, 6_000)
+    buy, look = number[b"buy"], number[b"look"]
+    asked_for = np.array([buy, buy, look, buy], np.int32)
+    found = [
+        known.thresholds_ns(partitions, asked_for, times, 99, least)[1].tolist()
+        for least in (100, 10_001)
+    ]
+    by_table = "1,234.6 ms, of 10,000 traces"
+    assert found == [[by_table, by_table, None, by_table], [None] * 4]
+    (words,) = known.thresholds_ns(partitions[1:2], asked_for[1:2], times + OLD_MS, 99, 100)[1]
+    assert words == "7.0 ms, of 200 traces of this partition"
 
 
 def test_own_sketches_forget_what_is_old(groups: tuple[GroupNumbers, dict[bytes, int]]) -> None:

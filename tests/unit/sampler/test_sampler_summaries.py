@@ -9,6 +9,7 @@ from datasketches import kll_floats_sketch
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from streamsampler.estimates.summaries import MOST_UNTOLD, Group, GroupSummary, Summary
+from streamsampler.estimates.tables import GroupThresholds, ThresholdTable
 from streamsampler.policies import TenantNumbers, load_policy_set
 from streamsampler.policies.groups import OVERFLOW_GROUP, GroupNumbers
 from streamsampler.policies.roots import OVERFLOW, OVERFLOW_NAME, RootNumbers
@@ -275,6 +276,42 @@ def test_slow_is_what_the_partition_measured_before_in_any_batching(
         if duration > bound:
             expected.add(number)
     assert kept == expected
+
+
+MEASURED = """
+decision_wait: 2s
+policies:
+  - {name: slow, type: latency, latency: {percentile: 99, min_traces: 100, fallback_ms: 900}}
+  - name: both
+    type: and
+    and:
+      and_sub_policy:
+        - {name: all, type: always_sample}
+        - {name: slower, type: latency, latency: {percentile: 50, min_traces: 100}}
+  - {name: longer, type: latency, latency: {threshold_ms: 40}}
+"""
+
+
+def test_a_decision_tells_the_percentile_that_its_trace_was_held_against(tmp_path: Path) -> None:
+    known = GroupThresholds(1_000, (50.0, 60.0, 70.0, 80.0, 90.0), None, regressed=False)
+    durations = {1: 81, 2: 51, 3: 41, 4: 1}
+    with BlockStore(tmp_path / "blocks") as store:
+        sampler = Sampler(load_policy_set(MEASURED, "here"), store)
+        sampler.assign(0)
+        sampler.learn(b"thresholds/0", ThresholdTable(0, {(b"gold", b"s", b"n"): known}))
+        values = [trace(number, "s", "n", one) for number, one in durations.items()]
+        values += [trace(5, "s", "other", 901), trace(6, "s", "other", 899)]
+        sampler.submit(batch(values, list(range(6)), 0))
+        decisions = sampler.advance(0, 100_000).decisions
+    by_p99, by_p50 = "duration over p99 of its group", "duration over p50 of its group"
+    assert {one.trace_id[-1]: (one.policy, one.grounds) for one in decisions} == {
+        1: ("slow", f"{by_p99} (80.0 ms, of 1,000 traces)"),
+        2: ("both", f"every trace and {by_p50} (50.0 ms, of 1,000 traces)"),
+        3: ("longer", "duration over 40 ms"),
+        4: (None, None),
+        5: ("slow", f"{by_p99} (not known: 900 ms)"),
+        6: ("longer", "duration over 40 ms"),
+    }
 
 
 def decided_ms(number: int) -> int:
