@@ -5,12 +5,11 @@ imported only where something is pushed.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 import grpc
 import structlog
@@ -31,9 +30,9 @@ from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from streamsampler.logs import RateLimit
+
 SERVICE: Final = "streamsampler"
-QUIET_SECONDS: Final = 60.0
-"""An endpoint that is away is said to be so no more often than that."""
 
 _log = structlog.get_logger("streamsampler.telemetry")
 
@@ -92,23 +91,8 @@ def metric_exporter(to: Destination) -> MetricExporter:
         OSError: A file of certificates cannot be read.
     """
     if to.protocol == "grpc":
-        return GrpcMetricExporter(
-            to.endpoint,
-            insecure=_insecure(to),
-            credentials=_credentials(to),
-            headers=_metadata(to),
-            timeout=to.timeout_seconds,
-            compression=_grpc_compression(to),
-        )
-    return HttpMetricExporter(
-        _url(to, "metrics"),
-        certificate_file=_text(to.ca_file),
-        client_key_file=_text(to.key_file),
-        client_certificate_file=_text(to.cert_file),
-        headers=to.headers,
-        timeout=to.timeout_seconds,
-        compression=_http_compression(to),
-    )
+        return GrpcMetricExporter(to.endpoint, **_over_grpc(to))
+    return HttpMetricExporter(_url(to, "metrics"), **_over_http(to))
 
 
 def span_exporter(to: Destination) -> SpanExporter:
@@ -124,47 +108,62 @@ def span_exporter(to: Destination) -> SpanExporter:
         OSError: A file of certificates cannot be read.
     """
     if to.protocol == "grpc":
-        return GrpcSpanExporter(
-            to.endpoint,
-            insecure=_insecure(to),
-            credentials=_credentials(to),
-            headers=_metadata(to),
-            timeout=to.timeout_seconds,
-            compression=_grpc_compression(to),
-        )
-    return HttpSpanExporter(
-        _url(to, "traces"),
-        certificate_file=_text(to.ca_file),
-        client_key_file=_text(to.key_file),
-        client_certificate_file=_text(to.cert_file),
-        headers=to.headers,
-        timeout=to.timeout_seconds,
-        compression=_http_compression(to),
-    )
+        return GrpcSpanExporter(to.endpoint, **_over_grpc(to))
+    return HttpSpanExporter(_url(to, "traces"), **_over_http(to))
 
 
 def _url(to: Destination, signal: str) -> str:
     return f"{to.endpoint.rstrip('/')}/v1/{signal}"
 
 
+class _Http(TypedDict):
+    """What the exporters over HTTP take alike."""
+
+    certificate_file: str | None
+    client_key_file: str | None
+    client_certificate_file: str | None
+    headers: dict[str, str]
+    timeout: float
+    compression: Compression
+
+
+class _Grpc(TypedDict):
+    """What the exporters over gRPC take alike."""
+
+    insecure: bool
+    credentials: grpc.ChannelCredentials | None
+    headers: dict[str, str]
+    timeout: float
+    compression: grpc.Compression
+
+
+def _over_http(to: Destination) -> _Http:
+    return {
+        "certificate_file": _text(to.ca_file),
+        "client_key_file": _text(to.key_file),
+        "client_certificate_file": _text(to.cert_file),
+        "headers": dict(to.headers),
+        "timeout": to.timeout_seconds,
+        "compression": Compression.Gzip if to.gzip else Compression.NoCompression,
+    }
+
+
+def _over_grpc(to: Destination) -> _Grpc:
+    return {
+        "insecure": _insecure(to),
+        "credentials": _credentials(to),
+        "headers": {name.lower(): value for name, value in to.headers.items()},
+        "timeout": to.timeout_seconds,
+        "compression": grpc.Compression.Gzip if to.gzip else grpc.Compression.NoCompression,
+    }
+
+
 def _text(file: Path | None) -> str | None:
     return None if file is None else str(file)
 
 
-def _http_compression(to: Destination) -> Compression:
-    return Compression.Gzip if to.gzip else Compression.NoCompression
-
-
-def _grpc_compression(to: Destination) -> grpc.Compression:
-    return grpc.Compression.Gzip if to.gzip else grpc.Compression.NoCompression
-
-
 def _insecure(to: Destination) -> bool:
     return to.insecure or to.endpoint.startswith("http://")
-
-
-def _metadata(to: Destination) -> dict[str, str]:
-    return {name.lower(): value for name, value in to.headers.items()}
 
 
 def _credentials(to: Destination) -> grpc.ChannelCredentials | None:
@@ -197,19 +196,12 @@ class _Spokesman(logging.Handler):
     def __init__(self, worker: str, monotonic_seconds: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
         self._worker = worker
-        self._now = monotonic_seconds
-        self._guard = threading.Lock()
-        self._said: dict[str, float] = {}
-        self._unsaid: dict[str, int] = {}
+        self._limit = RateLimit(1, monotonic_seconds)
 
     def emit(self, record: logging.LogRecord) -> None:
-        with self._guard:
-            now = self._now()
-            if now - self._said.get(record.name, -QUIET_SECONDS) < QUIET_SECONDS:
-                self._unsaid[record.name] = self._unsaid.get(record.name, 0) + 1
-                return
-            self._said[record.name] = now
-            unsaid = self._unsaid.pop(record.name, 0)
+        unsaid = self._limit.admit(record.name)
+        if unsaid is None:
+            return
         problem = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             problem = f"{problem} {record.exc_info[1]!r}"

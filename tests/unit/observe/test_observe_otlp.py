@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from streamsampler.observe.otlp import QUIET_SECONDS, Destination, speak_for_the_library, who
+from streamsampler.logs import WINDOW_SECONDS
+from streamsampler.observe.otlp import Destination, speak_for_the_library, who
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_an_endpoint_that_is_away_is_said_to_be_once_a_minute(clock: list[float]
     with capture_logs() as logs:
         for _ in range(60):
             library.warning("Transient error")
-            clock[0] += QUIET_SECONDS / 60
+            clock[0] += WINDOW_SECONDS / 60
         library.warning("Transient error")
     assert [one["unsaid"] for one in logs] == [0, 59]
 
