@@ -1,9 +1,7 @@
 """Where Kafka clients are made: the properties that the guarantee rests on stand here, once."""
 
 import logging
-import math
 import socket
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -14,13 +12,13 @@ from confluent_kafka.admin import AdminClient
 
 from streamsampler.config import ConfigError, Settings
 from streamsampler.kafka.errors import FailStopError
+from streamsampler.logs import RateLimit
 
 Properties = dict[str, Any]
 Client = TypeVar("Client")
 
 _log = structlog.get_logger("streamsampler.kafka")
 
-QUIET_SECONDS: Final = 30.0
 STATUS_TIMEOUT_MS: Final = 15_000
 STATUS_QUEUE: Final = 100
 
@@ -315,23 +313,19 @@ class _Log:
     """What a client says, in our log.
 
     While a broker is away, a client says the same several times a second, and all of it at once
-    when it is next asked: of one kind, what comes within `QUIET_SECONDS` is left out.
+    when it is next asked: of one kind, one a minute is told, with how many were not.
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, float] = {}
-
-    def _is_new(self, kind: str) -> bool:
-        now = time.monotonic()
-        new = now - self._last.get(kind, -math.inf) >= QUIET_SECONDS
-        if new:
-            self._last[kind] = now
-        return new
+        self._limit = RateLimit(1)
 
     def note(self, error: KafkaError) -> None:
         """Take an error, as librdkafka's `error_cb` does."""
-        if self._is_new(error.name()):
-            _log.warning("kafka_trouble", code=error.name(), text=error.str(), fatal=error.fatal())
+        kind = error.name()
+        if (unsaid := self._limit.admit(kind)) is not None:
+            _log.warning(
+                "kafka_trouble", code=kind, text=error.str(), fatal=error.fatal(), unsaid=unsaid
+            )
 
     def log(self, level: int, _form: str, facility: str, client: str, text: str) -> None:
         """Take a line, as `logging.Logger` does."""
@@ -339,6 +333,7 @@ class _Log:
         # that it will be ignored.
         if facility == "CONFWARN" and "will be ignored by this" in text:
             return
-        write = _log.warning if level >= logging.WARNING else _log.debug
-        if level < logging.WARNING or self._is_new(facility):
-            write("librdkafka", facility=facility, client=client, text=text)
+        if level < logging.WARNING:
+            _log.debug("librdkafka", facility=facility, client=client, text=text)
+        elif (unsaid := self._limit.admit(facility)) is not None:
+            _log.warning("librdkafka", facility=facility, client=client, text=text, unsaid=unsaid)

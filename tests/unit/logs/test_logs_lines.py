@@ -18,7 +18,7 @@ from topologies.command import log_like_workers
 SECRET = "GET /users/alice"
 FIELDS = frozenset(
     """
-    address after attempt bytes code commits conserved decisions_read endpoint entries error
+    address after attempt bytes client code commits conserved decisions_read endpoint entries error
     expected_seconds facility fatal first group group_protocol guarantee in_force input
     low_watermark mend metrics missing of offset offsets older_decisions output partition partitions
     path place position problem read_from reason records replayed seconds seen set sets setting
