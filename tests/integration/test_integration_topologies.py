@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgpack
@@ -129,14 +131,95 @@ def test_a_record_that_comes_twice_changes_nothing(settings: Settings, tmp_path:
         assert len(read_all(settings, settings.topics.tables)) == before
 
 
+def demands(shard: int, interval: int, key: bytes) -> Summary:
+    """What one key asks of a goal that the shard alone hears of: less than there is."""
+    goal = Goal("traces", 10.0, 0.1, "fair", {}, 1.0, {}, 1.0, 100)
+    demand = Demand(f"budget{shard}", goal, {(key,): (5, 5.0)})
+    return Summary("demands", 0, interval, 0, (demand,))
+
+
+def keys(settings: Settings) -> dict[int, set[bytes]]:
+    """Which keys the rates of each shard's goal are for."""
+    found: dict[int, set[bytes]] = {}
+    for value in published(settings).values():
+        table: Table = tables.unpack(value)
+        assert isinstance(table, RateTable)
+        found[int(table.policy.removeprefix("budget"))] = {name for (name,) in table.rates}
+    return found
+
+
+def services(interval: int, spans: int) -> Summary:
+    row = ServiceSummary(b"shop", spans, 0, 0, 0, {}, 0)
+    return Summary("services", 0, interval, 0, Services((row,), ()))
+
+
+def spans(settings: Settings) -> dict[int, int]:
+    """How many spans each shard's services have."""
+    found = {}
+    for key, value in published(settings).items():
+        told = msgpack.unpackb(value)[3]["services"]
+        found[int(key.removeprefix(b"health/"))] = sum(row["spans"] for row in told)
+    return found
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """An app of which one instance is killed.
+
+    Attributes:
+        app: Its name.
+        before: What a shard is told before that.
+        after: What it is told then.
+        told: What the app tells of each shard.
+        at_first: That, before.
+        at_last: That, of both.
+    """
+
+    app: str
+    before: Callable[[int], Summary]
+    after: Callable[[int], Summary]
+    told: Callable[[Settings], Mapping[int, object]]
+    at_first: object
+    at_last: object
+
+
+TAKEN_OVER = [
+    TakenOver(
+        "thresholds",
+        lambda shard: groups(shard, 100, [5.0] * 10),
+        lambda shard: groups(shard, 101, [5.0] * 7),
+        counts,
+        10,
+        17,
+    ),
+    TakenOver(
+        "rates",
+        lambda shard: demands(shard, 100, b"a"),
+        lambda shard: demands(shard, 101, b"b"),
+        keys,
+        {b"a"},
+        {b"a", b"b"},
+    ),
+    TakenOver(
+        "health",
+        lambda _shard: services(100, 50),
+        lambda _shard: services(101, 30),
+        spans,
+        50,
+        80,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", TAKEN_OVER, ids=lambda case: case.app)
 def test_another_instance_takes_over_from_one_that_was_killed(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, case: TakenOver
 ) -> None:
     make_topics(settings, 2)
     everything = set(range(SHARDS))
     with (
-        running("thresholds", settings, tmp_path, 1) as one,
-        running("thresholds", settings, tmp_path, 2) as two,
+        running(case.app, settings, tmp_path, 1) as one,
+        running(case.app, settings, tmp_path, 2) as two,
     ):
         wait_until(
             lambda: bool(
@@ -144,13 +227,15 @@ def test_another_instance_takes_over_from_one_that_was_killed(
             ),
             "both to own shards",
         )
-        publish(settings, *((shard, groups(shard, 100, [5.0] * 10)) for shard in everything))
-        wait_until(lambda: counts(settings) == dict.fromkeys(everything, 10), "the first tables")
+        publish(settings, *((shard, case.before(shard)) for shard in everything))
+        first = dict.fromkeys(everything, case.at_first)
+        wait_until(lambda: case.told(settings) == first, "the first tables")
         one.process.kill()
         # What comes after the crash goes on top of what the killed one knew.
-        publish(settings, *((shard, groups(shard, 101, [5.0] * 7)) for shard in everything))
+        publish(settings, *((shard, case.after(shard)) for shard in everything))
         killed = time.monotonic()
-        wait_until(lambda: counts(settings) == dict.fromkeys(everything, 17), "the others' tables")
+        last = dict.fromkeys(everything, case.at_last)
+        wait_until(lambda: case.told(settings) == last, "the others' tables")
         assert two.shards() == everything
         assert time.monotonic() - killed < 45
 
@@ -211,15 +296,15 @@ def test_rates_hold_a_goal_for_all_partitions(settings: Settings, tmp_path: Path
 
 def test_health_is_published_and_shown(settings: Settings, tmp_path: Path) -> None:
     make_topics(settings, 2)
-    services = Services(
+    told = Services(
         (ServiceSummary(b"shop", 50, 5, 10, 1, {b"service.version": 2}, 0),),
         (PairSummary(b"shop", b"stock", 20, 2, 1, -6.0, 3),),
     )
     publish(
         settings,
         (3, groups(3, 100, [10.0] * 4)),
-        (3, Summary("services", 0, 100, 0, services)),
-        (3, Summary("services", 1, 100, 0, services)),
+        (3, Summary("services", 0, 100, 0, told)),
+        (3, Summary("services", 1, 100, 0, told)),
     )
     with running("health", settings, tmp_path) as app:
         wait_until(lambda: b"health/3" in published(settings), "the table")
@@ -235,11 +320,7 @@ def test_health_is_published_and_shown(settings: Settings, tmp_path: Path) -> No
         assert (pair["caller"], pair["callee"], pair["calls"]) == ("shop", "stock", 40)
         assert pair["clock_skew_ms"] == -2.0
 
-        def spans() -> list[int]:
-            record = msgpack.unpackb(published(settings)[b"health/3"])
-            return [row["spans"] for row in record[3]["services"]]
-
-        wait_until(lambda: spans() == [100], "the last table")
+        wait_until(lambda: spans(settings)[3] == 100, "the last table")
 
 
 def test_missing_topics_and_missing_brokers_are_a_sentence(
