@@ -329,6 +329,7 @@ class Worker:
         self._reporting.committed(partitions, took_ms if moved or written else None)
         for partition, checkpoint in checkpoints.items():
             self._committed[partition] = _offsets(checkpoint)
+            self._suspects.committed(partition, checkpoint.low_watermark)
             self._sampler.committed(partition, checkpoint)
 
     def _write_summaries(self, partitions: Collection[int], leaving: Collection[int]) -> None:

@@ -10,7 +10,7 @@ past, the worker stops.
 """
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -127,12 +127,23 @@ class Suspects:
         if self._in_a_row and np.any((batch.partitions == partition) & (batch.offsets > offset)):
             self._in_a_row = 0
 
+    def committed(self, partition: int, low_watermark: int) -> None:
+        """Forget condemned records that are never read again.
+
+        Args:
+            partition: The input partition.
+            low_watermark: From where it would be read again.
+        """
+        self._pardon(lambda number, offset: number == partition and offset < low_watermark)
+
     def forget(self, partition: int) -> None:
         """Forget what is known of a partition's records: it is somebody else's now."""
         self._until.pop(partition, None)
-        self._condemned = {
-            place: why for place, why in self._condemned.items() if place[0] != partition
-        }
+        self._pardon(lambda number, _offset: number == partition)
+
+    def _pardon(self, meant: Callable[[int, int], bool]) -> None:
+        for place in [place for place in self._condemned if meant(*place)]:
+            del self._condemned[place]
 
 
 def _kind_and_place(error: Exception) -> str:

@@ -117,6 +117,17 @@ def test_when_time_alone_makes_the_engine_fail_the_worker_stops_unless_records_g
         suspects.accuse_nobody(0, 5, ValueError("x"))
 
 
+def test_what_is_committed_past_is_forgotten() -> None:
+    suspects = Suspects()
+    for _ in range(2):
+        suspects.accuse(batch((0, 1)), ValueError("x"))
+    left = []
+    for partition, low_watermark in ((1, 9), (0, 1), (0, 2)):
+        suspects.committed(partition, low_watermark)
+        left.append(list(suspects.condemned))
+    assert left == [[(0, 1)], [(0, 1)], []]
+
+
 def test_a_partition_that_left_takes_its_suspects_along() -> None:
     suspects = Suspects()
     suspects.accuse(batch((0, 1), (1, 1)), ValueError("x"))
