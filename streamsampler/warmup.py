@@ -1,18 +1,28 @@
 """Compiling before the first record: a pause of seconds belongs before joining the group.
 
 Numba compiles a kernel on its first call with given types, or reads it from its cache. Here every
-kernel is called once with the types of real traffic.
+kernel is called once with the types of real traffic. Where nothing is in the cache, another process
+compiles meanwhile what is called last and takes half of the time: this module is its program.
 """
 
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from streamsampler.policies import PolicySet, load_policy_set
 from streamsampler.sampler import Limits, PastDecision, Sampler
+from streamsampler.spans.columns import SPAN
+from streamsampler.spans.compiled import is_cold
 from streamsampler.spans.records import RecordBatch, join
+from streamsampler.spans.stamping import stamp
 from streamsampler.store import BlockStore, StoreSettings
+from streamsampler.traces.shapes import shapes_of
 
 _TRACES: Final = 1_500  # more than a new table has room for, so that growth is compiled too
 _LONG: Final = 10_000  # more than a new dictionary has room for
@@ -85,18 +95,20 @@ def compile_kernels(policies: PolicySet, folder: Path) -> None:
     """
     wait_ms, ttl_ms = policies.decision_wait_ms, policies.decision_ttl_ms
     key = policies.tenant.key
-    with BlockStore(folder, _SMALL) as store:
-        sampler = Sampler(policies, store, Limits(buffered_spans=_TRACES - 1))
+    with _late_kernels_elsewhere() as wait, BlockStore(folder, _SMALL) as store:
+        sampler = Sampler(policies, store, Limits(buffered_spans=_TRACES))
         sampler.assign(0)
         one = _record(1, 1, key, "a")
         long = _record(1, _TRACES, key, "b" * _LONG)
-        # The second record holds duplicates alone and is left out between the two others. One span
-        # too many is buffered, so that some are given up.
+        # The second record holds duplicates alone and is left out between the two others.
         sampler.submit(_batch(0, 0, [one, one, long]))
         sampler.use(_more(policies, 2 * wait_ms))
         while sampler.replacing:
             sampler.go_on()
-        sampler.submit(_batch(3 * wait_ms, 3, [_record(_TRACES + 1, 1, key, "b"), one]))
+        wait()
+        # One span too many is buffered, so that some are given up.
+        sampler.submit(_batch(0, 3, [_record(_TRACES + 1, 1, key, "b")]))
+        sampler.submit(_batch(3 * wait_ms, 4, [_record(_TRACES + 2, 1, key, "b"), one]))
         sampler.committed(0, sampler.checkpoint(0))
         resumed = sampler.checkpoint(0)
         sampler.revoke(0, keep=True)
@@ -106,3 +118,35 @@ def compile_kernels(policies: PolicySet, folder: Path) -> None:
         sampler.advance(0, 6 * wait_ms + 2 * ttl_ms)
         sampler.committed(0, sampler.checkpoint(0))
         sampler.finish()
+
+
+def compile_late_kernels() -> None:
+    """Call the kernels that no trace needs before its verdict: half of what there is to compile."""
+    nothing, words = np.zeros(0, np.uint8), np.zeros(0, np.uint64)
+    stamp(nothing, np.zeros(1, np.int64), words)
+    shapes_of(np.zeros(0, SPAN), np.zeros(0, np.int64), words, words, 0)
+
+
+@contextmanager
+def _late_kernels_elsewhere() -> Iterator[Callable[[], object]]:
+    """Let another process compile them, unless kernels are in the cache.
+
+    Yields:
+        Waits until they are in the cache. Where that process fails, they are compiled by whoever
+        calls them.
+    """
+    if not is_cold():
+        yield lambda: None
+        return
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as other:  # fmt: skip
+        try:
+            yield other.wait
+        finally:
+            other.kill()
+
+
+if __name__ == "__main__":
+    compile_late_kernels()

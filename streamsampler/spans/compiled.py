@@ -18,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PACKAGE: Final = Path(__file__).parent.parent
 _config: Any = numba.config  # its stubs do not know the settings
-_ROOMS: Final = ("spans", "store", "traces")  # the folders that hold kernels
+_ROOMS: Final = ("spans", "store", "traces")  # whose kernels take functions of other files in
 
 
 def _cache_folder() -> Path:
@@ -37,6 +37,12 @@ def _cache_folder() -> Path:
 
 
 _config.CACHE_DIR = str(_cache_folder())
+
+
+def is_cold() -> bool:
+    """Tell whether no kernel of these very sources has been compiled here before."""
+    return next(Path(_config.CACHE_DIR).rglob("*.nbi"), None) is None
+
 
 _njit: Any = numba.njit  # its stubs do not know _nrt
 _FLAGS: Final = {"error_model": "numpy", "_nrt": False}
