@@ -51,6 +51,8 @@ STEPS: Final = (
     ("deciding the last traces", 3),
     ("reading the topics", 2),
 )
+_ANSWER_MS: Final = 3_000
+"""The embedded broker answers at once, or, to what it does not know, never."""
 _PATIENCE_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 _BAD_RECORDS: Final = 5
@@ -134,6 +136,7 @@ def demo(context: click.Context, /, *, traces: int, seed: int, no_color: bool) -
             store=Store(path=Path(directory) / "worker"),
             guarantee="at_least_once",
             http=Http(address=None),
+            startup_timeout_ms=_ANSWER_MS,
         )
         kafka.create(settings.topics)
         steps.go("publishing the policies")

@@ -271,7 +271,7 @@ def topic_partitions(settings: Settings, admin: AdminClient) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
 
-def store_identity(settings: Settings, admin: AdminClient) -> str:
+def store_identity(settings: Settings, admin: AdminClient) -> tuple[str, str]:
     """Tell what the blocks in a local store are of, so that no others are taken for ours.
 
     Args:
@@ -279,8 +279,8 @@ def store_identity(settings: Settings, admin: AdminClient) -> str:
         admin: Whom to ask.
 
     Returns:
-        Cluster, topic with its id where the broker tells it, and group. A topic that was made
-        anew under its old name has another id.
+        Cluster, topic and group; and the topic's id, empty where the broker does not tell it. A
+        topic that was made anew under its old name has another id.
 
     Raises:
         FailStopError: No broker answered in time.
@@ -295,8 +295,8 @@ def store_identity(settings: Settings, admin: AdminClient) -> str:
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
         topic_id = str(described[topic].result().topic_id)
     except KafkaException as error:
-        _log.debug("topic_id_unknown", topic=topic, reason=error.args[0].str())
-    return f"{cluster}/{topic}/{topic_id}/{settings.group_id}"
+        _log.info("topic_id_unknown", topic=topic, reason=error.args[0].str())
+    return f"{cluster}/{topic}/{settings.group_id}", topic_id
 
 
 def _made(kind: Callable[[Properties], Client], properties: Properties) -> Client:

@@ -312,7 +312,7 @@ def _open_store(settings: Settings, admin: AdminClient) -> Iterator[BlockStore]:
     with BlockStore(settings.store.path, _memory(settings)) as store:
         if store.rebuilt:
             _log.warning("store_rebuilt", path=str(settings.store.path), problem=store.rebuilt)
-        if not store.claim(store_identity(settings, admin)):
+        if not store.claim(*store_identity(settings, admin)):
             _log.warning(
                 "store_cleared",
                 path=str(settings.store.path),

@@ -108,11 +108,12 @@ class BlockStore:
         with self._failures("cannot write"):
             self._database.put(key, value, write_opt=self._write)
 
-    def claim(self, identity: str) -> bool:
+    def claim(self, identity: str, incarnation: str = "") -> bool:
         """Make the database one cluster's, topic's and group's; delete what is another's.
 
         Args:
-            identity: Theirs.
+            identity: Theirs, on one line.
+            incarnation: Which topic of this name it is; empty where nobody tells, then any will do.
 
         Returns:
             False where blocks of another identity, or of none, were there, and are deleted.
@@ -120,10 +121,15 @@ class BlockStore:
         Raises:
             StoreError: The database cannot be read or written.
         """
-        self._identity = identity.encode()
         with self._failures("cannot read"):
             found = self._database.get(_IDENTITY)
+        before, _, which = (found or b"").decode().partition("\n")
+        known = before == identity and (not which or incarnation in {"", which})
+        self._identity = f"{identity}\n{incarnation or (which if known else '')}".encode()
         if found == self._identity:
+            return True
+        if known:
+            self._put(_IDENTITY, self._identity)
             return True
         try:
             held = self._first_partition(0) is not None

@@ -271,6 +271,35 @@ def test_what_is_anothers_is_deleted(tmp_path: Path, before: str | None) -> None
         assert store.claim("here")
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [
+        (("here", "1"), ("here", "1"), True),
+        (("here", "1"), ("here", "2"), False),  # the topic was made anew
+        (("here", "1"), ("here", ""), True),  # the broker does not tell
+        (("here", ""), ("here", "1"), True),
+        (("here", "1"), ("there", ""), False),
+        (("here", "1"), ("there", "1"), False),
+    ],
+)
+def test_an_incarnation_that_is_not_known_is_any(
+    tmp_path: Path, before: tuple[str, str], now: tuple[str, str], *, kept: bool
+) -> None:
+    with BlockStore(tmp_path / "blocks") as store:
+        assert store.claim(*before)
+        store.put(3, 0, b"x")
+    with BlockStore(tmp_path / "blocks") as store:
+        assert store.claim(*now) is kept
+        assert store.partitions() == ({3: 1} if kept else {})
+
+
+def test_an_incarnation_is_remembered_while_it_is_not_told(tmp_path: Path) -> None:
+    for told, kept in (("", True), ("1", True), ("", True), ("2", False)):
+        with BlockStore(tmp_path / "blocks") as store:
+            assert store.claim("here", told) is kept
+            store.put(3, 0, b"x")
+
+
 def test_an_empty_store_of_another_is_told_too(tmp_path: Path) -> None:
     with BlockStore(tmp_path / "blocks") as store:
         assert store.claim("there")
