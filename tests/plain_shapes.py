@@ -182,7 +182,8 @@ def span_lists() -> st.SearchStrategy[list[Span]]:
 
 
 def mixed_word(hi: int, lo: int) -> int:
-    word = (hi * 0x9E3779B97F4A7C15 ^ lo) % 2**64
+    word = hi * 0x9E3779B97F4A7C15 % 2**64
+    word = (word ^ word >> 32) * 0x9E3779B97F4A7C15 % 2**64 ^ lo
     word = (word ^ word >> 32) * 0xBF58476D1CE4E5B9 % 2**64
     return word ^ word >> 29
 

@@ -12,8 +12,10 @@ import numpy as np
 
 from streamsampler.spans.columns import STRING, Bytes, Int32s, Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
+from streamsampler.spans.hash_key import HASH_KEY
 
-_OFFSET_BASIS: Final = 0xCBF29CE484222325
+_BASIS: Final = HASH_KEY[:2].view(np.uint64)[0]
+"""FNV-1a begins with it, so that nobody knows which values begin at one slot."""
 _PRIME: Final = 0x100000001B3
 
 NO_VALUE: Final = 0
@@ -85,7 +87,7 @@ class Dictionary:
         while True:
             done = encode_values(
                 buffer, attributes, key, done, self._bytes, self._bounds, self._slots,
-                filled, numbers,
+                _BASIS, filled, numbers,
             )  # fmt: skip
             self._count = int(filled[0])
             if done == len(attributes):
@@ -99,13 +101,13 @@ class Dictionary:
         bounds = np.zeros(2 * len(self._bounds), np.int64)
         bounds[: self._count + 1] = self._bounds[: self._count + 1]
         slots = np.zeros(2 * len(self._slots), np.uint32)
-        enter_values(longer, bounds, slots, self._count)
+        enter_values(longer, bounds, slots, _BASIS, self._count)
         self._bytes, self._bounds, self._slots = longer, bounds, slots
 
 
 @inlined
-def _hash(buffer: Bytes, at: Word, size: Word) -> Word:
-    word = np.uint64(_OFFSET_BASIS)
+def _hash(buffer: Bytes, at: Word, size: Word, basis: Word) -> Word:
+    word = basis
     for index in range(at, at + size):
         word = (word ^ np.uint64(buffer[index])) * np.uint64(_PRIME)
     return word ^ (word >> np.uint64(32))
@@ -120,19 +122,20 @@ def _same(left: Bytes, at: Word, right: Bytes, other: Word, size: Word) -> Word:
 
 
 @kernel
-def enter_values(values: Bytes, bounds: Int64s, slots: UInt32s, count: Word) -> None:
+def enter_values(values: Bytes, bounds: Int64s, slots: UInt32s, basis: Word, count: Word) -> None:
     """Enter known values into an empty index.
 
     Args:
         values: uint8, the values one after the other.
         bounds: int64, where each begins and ends.
         slots: uint32, a power of two, all empty.
+        basis: uint64, what hashes begin with.
         count: How many values.
     """
     mask = len(slots) - 1
     for number in range(count):
         at = bounds[number]
-        slot = np.int64(_hash(values, at, bounds[number + 1] - at) & np.uint64(mask))
+        slot = np.int64(_hash(values, at, bounds[number + 1] - at, basis) & np.uint64(mask))
         while slots[slot] != 0:
             slot = (slot + 1) & mask
         slots[slot] = number + 1
@@ -141,7 +144,7 @@ def enter_values(values: Bytes, bounds: Int64s, slots: UInt32s, count: Word) -> 
 @kernel
 def encode_values(
     buffer: Bytes, attributes: Rows, key: Word, first: Word,
-    values: Bytes, bounds: Int64s, slots: UInt32s, filled: Int64s, numbers: Int32s,
+    values: Bytes, bounds: Int64s, slots: UInt32s, basis: Word, filled: Int64s, numbers: Int32s,
 ) -> Word:  # fmt: skip
     """Number values until all are done or the dictionary is full.
 
@@ -153,6 +156,7 @@ def encode_values(
         values: uint8, the dictionary's values one after the other.
         bounds: int64, where each begins and ends.
         slots: uint32, their index, a power of two.
+        basis: uint64, what hashes begin with.
         filled: int64[1], how many values there are; moved on.
         numbers: int32[n], written.
 
@@ -166,7 +170,7 @@ def encode_values(
             continue
         at = attributes[row, key]["word"]
         size = np.int64(attributes[row, key]["size"])
-        slot = np.int64(_hash(buffer, at, size) & np.uint64(mask))
+        slot = np.int64(_hash(buffer, at, size, basis) & np.uint64(mask))
         while slots[slot] != 0:
             number = np.int64(slots[slot])
             begin = bounds[number - 1]

@@ -19,7 +19,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Int32s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
-from streamsampler.traces.index import home_of, mixed, slot_after
+from streamsampler.traces.index import home, slot_after, slot_count
 from streamsampler.traces.links import CHILD, CLIENT, ROOT, SERVER
 
 _ERROR_STATUS = 2
@@ -111,9 +111,9 @@ def _next_child(nodes: Rows, order: Int32s, at: Word) -> Word:
 def _add_to_service(nodes: Rows, slots: UInt32s, at: Word) -> Word:
     """Add a span's own time to that of its service; returns what this comes to, ns."""
     service = nodes[at]["service"]
-    slot = home_of(mixed(service, np.uint64(0)), len(slots))
+    slot = home(slots, service, np.uint64(0))
     while slots[slot] != 0 and nodes[np.int64(slots[slot]) - 1]["service"] != service:
-        slot = slot_after(slot, len(slots))
+        slot = slot_after(slot, slot_count(slots))
     if slots[slot] == 0:
         slots[slot] = at + 1
         nodes[at]["service_ns"] = 0
@@ -141,7 +141,7 @@ def walk_path(nodes: Rows, order: Int32s, slots: UInt32s, shape: Rows, steps: Ro
     Args:
         nodes: `NODE` rows of the trace, one at least, in the order of siblings, with their links.
         order: int32[nodes], as `put_in_order` left it; siblings change places.
-        slots: uint32, scratch, more than there are nodes.
+        slots: uint32, scratch, more than there are nodes, and a key behind them.
         shape: `SHAPE` row of the trace; `path_ns`, `largest_share` and `critical_error` are
             written.
         steps: `STEP` rows, one a node at least; `service` and `ns` are written, the last step
@@ -150,7 +150,7 @@ def walk_path(nodes: Rows, order: Int32s, slots: UInt32s, shape: Rows, steps: Ro
     Returns:
         How many steps.
     """
-    slots[:] = 0
+    slots[: slot_count(slots)] = 0
     top = _where_it_begins(nodes)
     nodes[top]["low"] = nodes[top]["start"]
     nodes[top]["high"] = nodes[top]["end"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Rows, UInt32s, Word
 from streamsampler.spans.compiled import kernel
-from streamsampler.traces.index import home_of, mixed, slot_after
+from streamsampler.traces.index import home, mixed, slot_after, slot_count
 from streamsampler.traces.links import CHILD
 
 _ERROR_STATUS = 2
@@ -22,24 +22,24 @@ def most_alike(nodes: Rows, slots: UInt32s) -> Word:
 
     Args:
         nodes: `NODE` rows of a trace, with their links.
-        slots: uint32, scratch, more than there are nodes.
+        slots: uint32, scratch, more than there are nodes, and a key behind them.
 
     Returns:
         The most of any span and label; 0 where nothing stands under anything.
     """
-    slots[:] = 0
+    slots[: slot_count(slots)] = 0
     most: Word = 0
     for at in range(len(nodes)):
         if nodes[at]["role"] != CHILD:
             continue
         parent = nodes[at]["parent"]
         label = nodes[at]["label"]
-        slot = home_of(mixed(np.uint64(parent), label), len(slots))
+        slot = home(slots, np.uint64(parent), label)
         while slots[slot] != 0:
             other = np.int64(slots[slot]) - 1
             if nodes[other]["parent"] == parent and nodes[other]["label"] == label:
                 break
-            slot = slot_after(slot, len(slots))
+            slot = slot_after(slot, slot_count(slots))
         if slots[slot] == 0:
             slots[slot] = at + 1
             nodes[at]["alike"] = 0
@@ -57,12 +57,12 @@ def sign(nodes: Rows, slots: UInt32s) -> Word:
 
     Args:
         nodes: `NODE` rows of a trace, with their links; `edge` is written.
-        slots: uint32, scratch, more than there are nodes.
+        slots: uint32, scratch, more than there are nodes, and a key behind them.
 
     Returns:
         uint64. It depends on the values alone: on no order, batch or process.
     """
-    slots[:] = 0
+    slots[: slot_count(slots)] = 0
     total = np.uint64(0)
     failed = np.uint64(0)
     for at in range(len(nodes)):
@@ -73,9 +73,9 @@ def sign(nodes: Rows, slots: UInt32s) -> Word:
             above = nodes[np.int64(nodes[at]["parent"])]["label"]
         edge = mixed(above, nodes[at]["label"])
         nodes[at]["edge"] = edge
-        slot = home_of(edge, len(slots))
+        slot = home(slots, edge, np.uint64(0))
         while slots[slot] != 0 and nodes[np.int64(slots[slot]) - 1]["edge"] != edge:
-            slot = slot_after(slot, len(slots))
+            slot = slot_after(slot, slot_count(slots))
         if slots[slot] == 0:
             slots[slot] = at + 1
             total += edge

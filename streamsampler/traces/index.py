@@ -4,6 +4,10 @@ Any structured array with the fields ``id_hi`` and ``id_lo`` can be indexed. A s
 number plus one; 0 is empty. Linear probing; removal shifts what follows back, so that there are
 no tombstones and a table that lives for months stays as quick as on its first day.
 
+Where the search for an id begins depends on a key that strangers do not know (`spans.hash_key`); it
+stands behind the slots. Without it, 80,000 traces with ids of a stranger's choice cost 220 us a
+span, where others cost 2.
+
 Hot: one look-up a span.
 """
 
@@ -13,9 +17,11 @@ import numpy as np
 
 from streamsampler.spans.columns import Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
+from streamsampler.spans.hash_key import HASH_KEY, KEY_WORDS
 
 _ODD: Final = 0x9E3779B97F4A7C15
 _MIX: Final = 0xBF58476D1CE4E5B9
+_LOW: Final = 0xFFFFFFFF
 
 
 def empty_slots(count: int) -> UInt32s:
@@ -25,9 +31,11 @@ def empty_slots(count: int) -> UInt32s:
         count: How many; half as many again as there will be rows, at least.
 
     Returns:
-        uint32[count], all empty.
+        uint32[count + KEY_WORDS]: the slots, all empty, and the key behind them.
     """
-    return np.zeros(count, np.uint32)
+    slots = np.zeros(count + KEY_WORDS, np.uint32)
+    slots[count:] = HASH_KEY
+    return slots
 
 
 def slots_for(rows: int) -> int:
@@ -51,9 +59,10 @@ def mixed(hi: Word, lo: Word) -> Word:
         lo: uint64.
 
     Returns:
-        uint64. Ids are chosen by strangers, so equal low bits must not collide by themselves.
+        uint64, the same for everybody.
     """
-    word = (hi * np.uint64(_ODD)) ^ lo
+    word = hi * np.uint64(_ODD)
+    word = (word ^ (word >> np.uint64(32))) * np.uint64(_ODD) ^ lo
     word = (word ^ (word >> np.uint64(32))) * np.uint64(_MIX)
     return word ^ (word >> np.uint64(29))
 
@@ -71,6 +80,57 @@ def home_of(word: Word, count: Word) -> Word:
         the product's high half in place of a remainder.
     """
     return np.int64(((word >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
+
+
+@inlined
+def slot_count(slots: UInt32s) -> Word:
+    """Tell how many slots an index has, its key left out.
+
+    Args:
+        slots: The index.
+
+    Returns:
+        int64.
+    """
+    return len(slots) - KEY_WORDS
+
+
+@inlined
+def clear(slots: UInt32s, key: UInt32s) -> None:
+    """Make an index of what was one, a part of one, or scratch.
+
+    Args:
+        slots: uint32; the key's words are written behind the others.
+        key: uint32[KEY_WORDS].
+    """
+    count = slot_count(slots)
+    slots[:count] = 0
+    for word in range(KEY_WORDS):
+        slots[count + word] = key[word]
+
+
+@inlined
+def home(slots: UInt32s, hi: Word, lo: Word) -> Word:
+    """Tell where the search for two words begins.
+
+    Args:
+        slots: The index, with its key.
+        hi: uint64.
+        lo: uint64.
+
+    Returns:
+        int64, a slot. Two pairs of words have the same 64 bits before they are scattered for one
+        key in 2**32. Source: Black et al., "UMAC: Fast and Secure Message Authentication", NH.
+    """
+    count = slot_count(slots)
+    low, half = np.uint64(_LOW), np.uint64(32)
+    first = ((hi & low) + np.uint64(slots[count])) & low
+    second = ((hi >> half) + np.uint64(slots[count + 1])) & low
+    third = ((lo & low) + np.uint64(slots[count + 2])) & low
+    fourth = ((lo >> half) + np.uint64(slots[count + 3])) & low
+    word = first * second + third * fourth
+    word = (word ^ (word >> half)) * np.uint64(_ODD)
+    return home_of(word ^ (word >> half), count)
 
 
 @inlined
@@ -117,14 +177,14 @@ def find(slots: UInt32s, rows: Rows, hi: Word, lo: Word) -> Word:
     Returns:
         The row, or -1.
     """
-    slot = home_of(mixed(hi, lo), len(slots))
+    slot = home(slots, hi, lo)
     found: Word = -1
     while slots[slot] != 0:
         row = np.int64(slots[slot]) - 1
         if rows[row]["id_lo"] == lo and rows[row]["id_hi"] == hi:
             found = row
             break
-        slot = slot_after(slot, len(slots))
+        slot = slot_after(slot, slot_count(slots))
     return found
 
 
@@ -137,9 +197,9 @@ def insert(slots: UInt32s, rows: Rows, row: Word) -> None:
         rows: The table.
         row: The row, its id already written.
     """
-    slot = home_of(mixed(rows[row]["id_hi"], rows[row]["id_lo"]), len(slots))
+    slot = home(slots, rows[row]["id_hi"], rows[row]["id_lo"])
     while slots[slot] != 0:
-        slot = slot_after(slot, len(slots))
+        slot = slot_after(slot, slot_count(slots))
     slots[slot] = row + 1
 
 
@@ -152,17 +212,17 @@ def remove(slots: UInt32s, rows: Rows, row: Word) -> None:
         rows: The table; the ids of all indexed rows still stand in it.
         row: The row.
     """
-    gap = home_of(mixed(rows[row]["id_hi"], rows[row]["id_lo"]), len(slots))
+    gap = home(slots, rows[row]["id_hi"], rows[row]["id_lo"])
     while slots[gap] != row + 1:
-        gap = slot_after(gap, len(slots))
+        gap = slot_after(gap, slot_count(slots))
     slot = gap
     while True:
-        slot = slot_after(slot, len(slots))
+        slot = slot_after(slot, slot_count(slots))
         if slots[slot] == 0:
             break
         other = np.int64(slots[slot]) - 1
-        home = home_of(mixed(rows[other]["id_hi"], rows[other]["id_lo"]), len(slots))
-        if may_fill(gap, slot, home):
+        begins = home(slots, rows[other]["id_hi"], rows[other]["id_lo"])
+        if may_fill(gap, slot, begins):
             slots[gap] = slots[slot]
             gap = slot
     slots[gap] = 0
@@ -177,6 +237,6 @@ def reindex(old: UInt32s, new: UInt32s, rows: Rows) -> None:
         new: An empty index.
         rows: The table.
     """
-    for slot in range(len(old)):
+    for slot in range(slot_count(old)):
         if old[slot] != 0:
             insert(new, rows, np.int64(old[slot]) - 1)

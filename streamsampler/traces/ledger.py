@@ -13,7 +13,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
-from streamsampler.traces.index import home_of, may_fill, mixed, slot_after
+from streamsampler.traces.index import home, may_fill, mixed, slot_after, slot_count
 
 ENTRY: Final = np.dtype(
     [
@@ -49,11 +49,6 @@ def mark_of(start: Word, kind: Word) -> Word:
     word = mixed(start, np.uint64(np.uint32(kind)))
     mark = np.uint32(word >> np.uint64(32))
     return mark if mark != np.uint32(0) else np.uint32(1)
-
-
-@inlined
-def _home(span_id: Word, trace: Word, count: Word) -> Word:
-    return home_of(mixed(np.uint64(trace), span_id), count)
 
 
 @inlined
@@ -97,7 +92,7 @@ def enter_span(
         NEW; DUPLICATE, when it was here already and nothing has changed; or AWAITED, when it is
         new and some span had named it as its parent. Then the trace's first entry.
     """
-    slot = _home(span_id, trace, len(slots))
+    slot = home(slots, np.uint64(trace), span_id)
     outcome = NEW
     while slots[slot] != 0:
         entry = np.int64(slots[slot])
@@ -110,7 +105,7 @@ def enter_span(
                 entries[entry]["record"] = record
                 outcome = AWAITED
                 break
-        slot = slot_after(slot, len(slots))
+        slot = slot_after(slot, slot_count(slots))
     first = head
     if outcome == NEW:
         first = _add(entries, slots, slot, registers, span_id, trace, mark, record, head)
@@ -134,14 +129,14 @@ def enter_parent(
     Returns:
         1 if the parent is neither here nor named before, else 0. Then the trace's first entry.
     """
-    slot = _home(span_id, trace, len(slots))
+    slot = home(slots, np.uint64(trace), span_id)
     missing = 1
     while slots[slot] != 0:
         entry = np.int64(slots[slot])
         if entries[entry]["span_id"] == span_id and entries[entry]["trace"] == trace:
             missing = 0
             break
-        slot = slot_after(slot, len(slots))
+        slot = slot_after(slot, slot_count(slots))
     first = head
     if missing == 1:
         first = _add(entries, slots, slot, registers, span_id, trace, 0, 0, head)
@@ -162,7 +157,7 @@ def find_span(entries: Rows, slots: UInt32s, span_id: Word, trace: Word, mark: W
     Returns:
         Its entry, or 0.
     """
-    slot = _home(span_id, trace, len(slots))
+    slot = home(slots, np.uint64(trace), span_id)
     found: Word = 0
     while slots[slot] != 0:
         entry = np.int64(slots[slot])
@@ -173,7 +168,7 @@ def find_span(entries: Rows, slots: UInt32s, span_id: Word, trace: Word, mark: W
         ):
             found = entry
             break
-        slot = slot_after(slot, len(slots))
+        slot = slot_after(slot, slot_count(slots))
     return found
 
 
@@ -189,17 +184,17 @@ def strike(entries: Rows, slots: UInt32s, registers: Int64s, head: Word) -> None
     """
     entry = head
     while entry != 0:
-        gap = _home(entries[entry]["span_id"], np.int64(entries[entry]["trace"]), len(slots))
+        gap = home(slots, np.uint64(entries[entry]["trace"]), entries[entry]["span_id"])
         while slots[gap] != entry:
-            gap = slot_after(gap, len(slots))
+            gap = slot_after(gap, slot_count(slots))
         slot = gap
         while True:
-            slot = slot_after(slot, len(slots))
+            slot = slot_after(slot, slot_count(slots))
             if slots[slot] == 0:
                 break
             other = np.int64(slots[slot])
-            home = _home(entries[other]["span_id"], np.int64(entries[other]["trace"]), len(slots))
-            if may_fill(gap, slot, home):
+            begins = home(slots, np.uint64(entries[other]["trace"]), entries[other]["span_id"])
+            if may_fill(gap, slot, begins):
                 slots[gap] = slots[slot]
                 gap = slot
         slots[gap] = 0
@@ -218,10 +213,10 @@ def reindex_ledger(old: UInt32s, new: UInt32s, entries: Rows) -> None:
         new: An empty index.
         entries: `ENTRY` rows.
     """
-    for place in range(len(old)):
+    for place in range(slot_count(old)):
         entry = np.int64(old[place])
         if entry != 0:
-            slot = _home(entries[entry]["span_id"], np.int64(entries[entry]["trace"]), len(new))
+            slot = home(new, np.uint64(entries[entry]["trace"]), entries[entry]["span_id"])
             while new[slot] != 0:
-                slot = slot_after(slot, len(new))
+                slot = slot_after(slot, slot_count(new))
             new[slot] = entry

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Int32s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
-from streamsampler.traces.index import home_of, mixed, slot_after
+from streamsampler.traces.index import home, slot_after, slot_count
 
 NODE: Final = np.dtype(
     [
@@ -59,15 +59,15 @@ def slot_of_id(nodes: Rows, slots: UInt32s, span_id: Word) -> Word:
 
     Args:
         nodes: `NODE` rows of a trace.
-        slots: uint32, their index; node + 1, or 0.
+        slots: uint32, their index; node + 1, or 0; and its key.
         span_id: uint64.
 
     Returns:
         The slot.
     """
-    slot = home_of(mixed(span_id, np.uint64(0)), len(slots))
+    slot = home(slots, span_id, np.uint64(0))
     while slots[slot] != 0 and nodes[np.int64(slots[slot]) - 1]["span_id"] != span_id:
-        slot = slot_after(slot, len(slots))
+        slot = slot_after(slot, slot_count(slots))
     return slot
 
 
@@ -80,9 +80,9 @@ def tie_to_parents(nodes: Rows, slots: UInt32s) -> None:
 
     Args:
         nodes: `NODE` rows of a trace in the order of siblings; `parent` and `role` are written.
-        slots: uint32, scratch, more than there are nodes.
+        slots: uint32, scratch, more than there are nodes, and a key behind them.
     """
-    slots[:] = 0
+    slots[: slot_count(slots)] = 0
     for at in range(len(nodes)):
         slot = slot_of_id(nodes, slots, nodes[at]["span_id"])
         known = np.int64(slots[slot]) - 1

@@ -10,6 +10,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Bytes, Int64s, Rows, UInt32s, UInt64s, Word
 from streamsampler.spans.compiled import inlined, kernel
+from streamsampler.spans.hash_key import KEY_WORDS
 from streamsampler.traces.index import empty_slots, find, insert, remove, slots_for
 
 REMEMBERED: Final = np.dtype(
@@ -79,7 +80,7 @@ class Remembered:
         """
         new = self.look_up(id_hi, id_lo) < 0
         held = self._in_order()
-        self.slots[:] = 0
+        self.slots[:-KEY_WORDS] = 0
         self._registers[_FIRST] = self._registers[_COUNT] = 0
         self.remember(id_hi[new], id_lo[new], second[new], verdict[new])
         self.remember(

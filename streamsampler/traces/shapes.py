@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from streamsampler.spans.columns import Booleans, Int32s, Int64s, Rows, UInt32s, UInt64s, Word
 from streamsampler.spans.compiled import inlined, kernel
+from streamsampler.spans.hash_key import HASH_KEY, KEY_WORDS
 from streamsampler.traces.critical_path import walk_path
 from streamsampler.traces.edges import most_alike, sign
-from streamsampler.traces.index import empty_slots, slots_for
+from streamsampler.traces.index import clear, empty_slots, slots_for
 from streamsampler.traces.links import NODE, ORPHAN, ROOT, open_loops, put_in_order, tie_to_parents
 from streamsampler.traces.words import label_words, word_of
 
@@ -131,8 +132,9 @@ def shapes_of(
     bounds = np.searchsorted(traces[order], np.arange(count + 1))
     longest = int(np.diff(bounds).max(initial=0))
     shapes, steps = np.zeros(count, SHAPE), np.empty(len(nodes), STEP)
+    scratch = np.empty(longest, np.int32)
     taken = draw_shapes(
-        nodes, bounds, empty_slots(slots_for(longest)), np.empty(longest, np.int32), shapes, steps
+        nodes, bounds, HASH_KEY, empty_slots(slots_for(longest)), scratch, shapes, steps
     )
     return Shapes(shapes, steps[:taken])
 
@@ -159,7 +161,7 @@ def _as_before(columns: tuple[Rows, ...], order: Int64s) -> Booleans:
 
 @inlined
 def _room(count: Word) -> Word:
-    return max(16, 3 * count // 2)
+    return max(16, 3 * count // 2) + KEY_WORDS
 
 
 @inlined
@@ -176,15 +178,17 @@ def _measure(nodes: Rows, shape: Rows) -> None:
 
 @kernel
 def draw_shapes(
-    nodes: Rows, bounds: Int64s, slots: UInt32s, order: Int32s, shapes: Rows, steps: Rows
-) -> Word:
+    nodes: Rows, bounds: Int64s, key: UInt32s, slots: UInt32s, order: Int32s, shapes: Rows,
+    steps: Rows,
+) -> Word:  # fmt: skip
     """Find the shapes of traces, one after the other.
 
     Args:
         nodes: `NODE` rows, what they have of their spans written: trace by trace, in the order of
             siblings.
         bounds: int64[n + 1], where each trace's begin and end.
-        slots: uint32, scratch for the longest trace.
+        key: uint32[KEY_WORDS], of the index of each trace's spans.
+        slots: uint32, scratch for the longest trace, with room for the key.
         order: int32, scratch for the longest trace.
         shapes: `SHAPE` rows [n], zero; written.
         steps: `STEP` rows, as many as nodes; written.
@@ -199,6 +203,7 @@ def draw_shapes(
             continue
         mine = nodes[bounds[trace] : bounds[trace + 1]]
         index = slots[: _room(count)]
+        clear(index, key)
         tie_to_parents(mine, index)
         open_loops(mine)
         put_in_order(mine, order[:count])

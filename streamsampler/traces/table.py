@@ -15,6 +15,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
+from streamsampler.spans.hash_key import KEY_WORDS
 from streamsampler.traces.index import empty_slots, insert, reindex, slots_for
 from streamsampler.traces.ledger import ENTRY, NEXT_ENTRY, reindex_ledger
 
@@ -130,7 +131,7 @@ def trace_table(wait_ms: int, now_ms: int = -1) -> TraceTable:
         slots=empty_slots(slots_for(256)),
         entries=np.zeros(2048, ENTRY),
         entry_slots=empty_slots(slots_for(2048)),
-        buckets=empty_slots(wait_ms // BUCKET_MS + 3),
+        buckets=np.zeros(wait_ms // BUCKET_MS + 3, np.uint32),
         registers=registers,
     )
 
@@ -146,7 +147,7 @@ def reserve(table: TraceTable, spans: int) -> None:
     rows = int(registers[LIVE]) + spans
     if rows > len(table.rows):
         table.rows = _enlarged(table.rows, rows)
-    if slots_for(rows) > len(table.slots):
+    if slots_for(rows) + KEY_WORDS > len(table.slots):
         larger = empty_slots(slots_for(len(table.rows)))
         reindex(table.slots, larger, table.rows)
         table.slots = larger
@@ -154,7 +155,7 @@ def reserve(table: TraceTable, spans: int) -> None:
     entries = int(registers[NEXT_ENTRY]) + 2 * spans
     if entries > len(table.entries):
         table.entries = _enlarged(table.entries, entries)
-    if slots_for(entries) > len(table.entry_slots):
+    if slots_for(entries) + KEY_WORDS > len(table.entry_slots):
         larger = empty_slots(slots_for(len(table.entries)))
         reindex_ledger(table.entry_slots, larger, table.entries)
         table.entry_slots = larger
@@ -176,7 +177,7 @@ def lengthen(table: TraceTable, wait_ms: int) -> None:
     count = wait_ms // BUCKET_MS + 3
     if count <= len(table.buckets):
         return
-    table.buckets = empty_slots(count)
+    table.buckets = np.zeros(count, np.uint32)
     rebucket(table.rows, table.buckets, table.registers)
 
 

@@ -1,18 +1,23 @@
 """The index from trace ids to rows, against a dict."""
 
 import itertools
+import json
+import subprocess
+import sys
 from typing import TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamsampler.spans.columns import Rows, UInt32s, Word
 from streamsampler.spans.compiled import kernel
+from streamsampler.spans.hash_key import HASH_KEY, KEY_WORDS
 from streamsampler.traces.index import (
     empty_slots,
     find,
+    home,
     home_of,
     insert,
     may_fill,
@@ -31,8 +36,13 @@ Drawn = TypeVar("Drawn")
 
 
 @kernel
-def home(hi: Word, lo: Word, count: Word) -> Word:
-    return home_of(mixed(hi, lo), count)
+def begins(slots: UInt32s, hi: Word, lo: Word) -> Word:
+    return home(slots, hi, lo)
+
+
+@kernel
+def scaled(word: Word, count: Word) -> Word:
+    return home_of(word, count)
 
 
 @kernel
@@ -55,12 +65,25 @@ def take_out(slots: UInt32s, rows: Rows, row: Word) -> None:
     remove(slots, rows, row)
 
 
+def slot_of(slots: UInt32s, words: tuple[int, int]) -> int:
+    """Where the search for an id begins."""
+    return int(begins(slots, np.uint64(words[0]), np.uint64(words[1])))
+
+
+def keyed(count: int, number: int) -> UInt32s:
+    """An empty index that has another key for each number."""
+    slots = empty_slots(count)
+    slots[count:] = np.random.default_rng(number).integers(0, 2**32, KEY_WORDS, np.uint32)
+    return slots
+
+
 def _colliding() -> Words:
     """Ids that begin at the last slot, the first and the one in the middle; five each."""
     found: dict[int, Words] = {SLOTS - 1: [], 0: [], SLOTS // 2: []}
+    slots = empty_slots(SLOTS)
     for number in itertools.count():
         words = (number % 7, number)
-        here = found.get(int(home(np.uint64(words[0]), np.uint64(words[1]), SLOTS)), [])
+        here = found.get(slot_of(slots, words), [])
         if len(here) < 5:
             here.append(words)
         if all(len(ids) == 5 for ids in found.values()):
@@ -101,9 +124,9 @@ class Indexed:
         assert {words: self.find(words) for words in known} == {
             words: self.twin.get(words, -1) for words in known
         }
-        assert sorted(self.slots[self.slots != 0].tolist()) == sorted(
-            row + 1 for row in self.twin.values()
-        )
+        slots, key = self.slots[:-KEY_WORDS], self.slots[-KEY_WORDS:]
+        assert sorted(slots[slots != 0].tolist()) == sorted(row + 1 for row in self.twin.values())
+        assert (key == HASH_KEY).all()
 
 
 def of_any_length(step: st.SearchStrategy[Drawn], most: int) -> st.SearchStrategy[list[Drawn]]:
@@ -137,17 +160,37 @@ def test_what_an_index_holds_is_found_in_the_larger_one(words: Words, more: int)
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(1, 2**32 - 1))
 def test_a_search_begins_at_a_slot(hi: int, lo: int, count: int) -> None:
-    assert 0 <= home(np.uint64(hi), np.uint64(lo), count) < count
+    assert 0 <= scaled(np.uint64(mixed_word(np.uint64(hi), np.uint64(lo))), count) < count
+    few = count % 100 + 1
+    assert 0 <= slot_of(empty_slots(few), (hi, lo)) < few
 
 
-def test_ids_that_differ_in_a_few_bits_spread_over_all_slots() -> None:
+@pytest.mark.parametrize("key", range(10))
+def test_ids_that_differ_in_a_few_bits_spread_over_all_slots(key: int) -> None:
+    slots = keyed(16, key)
     for high, low in [(1, 0), (0, 1), (2**32, 0), (0, 2**32), (2**58, 0), (0, 2**58)]:
-        homes = {int(home(np.uint64(high * n), np.uint64(low * n), 16)) for n in range(64)}
+        homes = {slot_of(slots, (high * n, low * n)) for n in range(64)}
         assert len(homes) > 10, (high, low)
 
 
+def test_ids_chosen_for_one_key_are_spread_by_another() -> None:
+    theirs, ours = keyed(64, 1), keyed(64, 2)
+    chosen = [(0, n) for n in range(20_000) if slot_of(theirs, (0, n)) == 0]
+    assert len(chosen) > 200
+    counts = np.bincount([slot_of(ours, words) for words in chosen], minlength=64)
+    assert counts.max() < len(chosen) / 10
+
+
+def test_a_process_has_one_key_that_is_not_that_of_another() -> None:
+    show = "from streamsampler.spans.hash_key import HASH_KEY; print(HASH_KEY.tolist())"
+    ran = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout) != HASH_KEY.tolist()
+    assert (empty_slots(1)[1:] == empty_slots(9)[9:]).all()
+
+
 @given(st.lists(st.tuples(*[st.integers(0, 2**64 - 1)] * 2), unique=True, min_size=2))
-def test_equal_words_alone_mix_alike(words: Words) -> None:
+@example([(1, 0), (2**62 - 1, 2**62 - 2)])
+def test_words_that_mix_alike_are_not_met_by_chance(words: Words) -> None:
     made = [int(mixed_word(np.uint64(hi), np.uint64(lo))) for hi, lo in words]
     assert made == [int(mixed_word(np.uint64(hi), np.uint64(lo))) for hi, lo in words]
     assert len(set(made)) == len(words)

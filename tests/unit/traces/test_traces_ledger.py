@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from streamsampler.spans.columns import Int64s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import kernel
-from streamsampler.traces.index import empty_slots, home_of, mixed, slots_for
+from streamsampler.spans.hash_key import KEY_WORDS
+from streamsampler.traces.index import empty_slots, home, mixed, slots_for
 from streamsampler.traces.ledger import (
     AWAITED,
     DUPLICATE,
@@ -34,8 +35,8 @@ Drawn = TypeVar("Drawn")
 
 
 @kernel
-def home(span_id: Word, trace: Word, count: Word) -> Word:
-    return home_of(mixed(np.uint64(trace), span_id), count)
+def begins(slots: UInt32s, span_id: Word, trace: Word) -> Word:
+    return home(slots, np.uint64(trace), span_id)
 
 
 @kernel
@@ -71,11 +72,11 @@ def trace_out(entries: Rows, slots: UInt32s, registers: Int64s, head: Word) -> N
 @pytest.fixture(scope="module")
 def ids() -> list[int]:
     """Span ids that begin at the last slots in some trace, so that chains run over the end."""
-    behind = SLOTS - 3
+    behind, slots = SLOTS - 3, empty_slots(SLOTS)
     found = [
         number
         for number in range(1, 2000)
-        if any(home(np.uint64(number), trace, SLOTS) >= behind for trace in range(TRACES))
+        if any(begins(slots, np.uint64(number), trace) >= behind for trace in range(TRACES))
     ]
     return found[:8]
 
@@ -143,7 +144,8 @@ class Ledger:
             assert found == self.twin[trace][::-1]
         flat = sorted(itertools.chain(*used))
         free = self.chain(int(self.registers[FREE_ENTRY]))
-        assert sorted(self.slots[self.slots != 0].tolist()) == flat
+        slots = self.slots[:-KEY_WORDS]
+        assert sorted(slots[slots != 0].tolist()) == flat
         assert sorted(flat + free) == list(range(1, int(self.registers[NEXT_ENTRY])))
 
 
@@ -233,8 +235,9 @@ def _unmixed(word: int) -> int:
     """Find the first word that mixes with 0 into this one."""
     mask = 2**64 - 1
     word = word ^ (word >> 29) ^ (word >> 58)
-    word = word * pow(0xBF58476D1CE4E5B9, -1, 2**64) & mask
-    word ^= word >> 32
+    for factor in (0xBF58476D1CE4E5B9, 0x9E3779B97F4A7C15):
+        word = word * pow(factor, -1, 2**64) & mask
+        word ^= word >> 32
     return word * pow(0x9E3779B97F4A7C15, -1, 2**64) & mask
 
 
