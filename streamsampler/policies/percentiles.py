@@ -181,5 +181,5 @@ class Percentiles:
 
 
 def _said(threshold_ms: float, traces: int, whose: str) -> tuple[int, str]:
-    words = f"{threshold_ms:,.1f} ms, of {traces:,} traces{whose}"
+    words = f"{threshold_ms:,.3f} ms, of {traces:,} traces{whose}"
     return int(threshold_ms * _NS_PER_MS), words

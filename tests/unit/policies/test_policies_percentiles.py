@@ -111,10 +111,10 @@ def test_what_a_trace_was_held_against_is_said_in_words(
         known.thresholds_ns(partitions, asked_for, times, 99, least)[1].tolist()
         for least in (100, 10_001)
     ]
-    by_table = "1,234.6 ms, of 10,000 traces"
+    by_table = "1,234.560 ms, of 10,000 traces"
     assert found == [[by_table, by_table, None, by_table], [None] * 4]
     (words,) = known.thresholds_ns(partitions[1:2], asked_for[1:2], times + OLD_MS, 99, 100)[1]
-    assert words == "7.0 ms, of 200 traces of this partition"
+    assert words == "7.000 ms, of 200 traces of this partition"
 
 
 def test_own_sketches_forget_what_is_old(groups: tuple[GroupNumbers, dict[bytes, int]]) -> None:

@@ -305,8 +305,8 @@ def test_a_decision_tells_the_percentile_that_its_trace_was_held_against(tmp_pat
         decisions = sampler.advance(0, 100_000).decisions
     by_p99, by_p50 = "duration over p99 of its group", "duration over p50 of its group"
     assert {one.trace_id[-1]: (one.policy, one.grounds) for one in decisions} == {
-        1: ("slow", f"{by_p99} (80.0 ms, of 1,000 traces)"),
-        2: ("both", f"every trace and {by_p50} (50.0 ms, of 1,000 traces)"),
+        1: ("slow", f"{by_p99} (80.000 ms, of 1,000 traces)"),
+        2: ("both", f"every trace and {by_p50} (50.000 ms, of 1,000 traces)"),
         3: ("longer", "duration over 40 ms"),
         4: (None, None),
         5: ("slow", f"{by_p99} (not known: 900 ms)"),
