@@ -102,11 +102,11 @@ class Commands(click.Group):
 
 
 NAMED_ERRORS: Final = {
-    "streamsampler.config.ConfigError": REFUSED,
+    "streamsampler.config.loading.ConfigError": REFUSED,
     "streamsampler.policies.errors.PolicyError": REFUSED,
     "streamsampler.spans.files.InputFileError": REFUSED,
     "streamsampler.kafka.errors.FailStopError": FAILED,
-    "streamsampler.store.rocks.StoreError": FAILED,
+    "streamsampler.store.opening.StoreError": FAILED,
     "topologies.errors.TopologyError": FAILED,
 }
 """Errors whose text is a sentence for the user, by the place of their class, and what they exit

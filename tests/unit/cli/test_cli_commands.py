@@ -67,7 +67,9 @@ def test_bad_usage_exits_with_2_and_says_what_is_wrong(words: list[str]) -> None
 @pytest.mark.parametrize("place", NAMED_ERRORS)
 def test_each_named_error_is_a_class_at_its_place(place: str) -> None:
     module, _, name = place.rpartition(".")
-    assert issubclass(getattr(importlib.import_module(module), name), Exception)
+    error = getattr(importlib.import_module(module), name)
+    assert issubclass(error, Exception)
+    assert error.__module__ == module  # it is told by that, and not by where it is passed on
 
 
 def group_that_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Commands:
@@ -83,7 +85,7 @@ def group_that_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class ConfigError(ValueError):
-    __module__ = "streamsampler.config"
+    __module__ = "streamsampler.config.loading"
 
 
 class StricterConfigError(ConfigError):

@@ -230,6 +230,19 @@ def test_every_setting_is_also_a_variable_and_a_flag(
     assert found(load_settings(file)) == value
 
 
+@pytest.mark.parametrize("section", ["forward", "telemetry"])
+def test_a_login_in_an_endpoint_is_sent_to_the_headers_of_its_section(
+    file: Path, section: str
+) -> None:
+    file.write_text(MINIMAL)
+    with pytest.raises(ConfigError) as error:
+        load_settings(file, [f"{section}.endpoint=https://me:hunter2@collector:4318"])
+    assert str(error.value) == (
+        f"--set: {section}.endpoint holds a user or password; put it into {section}.headers, as "
+        "Authorization."
+    )
+
+
 @pytest.mark.parametrize("name", OWNED_PROPERTIES)
 def test_a_property_that_the_guarantee_rests_on_cannot_be_set(file: Path, name: str) -> None:
     file.write_text(f"kafka:\n  bootstrap.servers: {BROKER}\n  {name}: x\n")
