@@ -5,38 +5,33 @@ and each batch is dealt with whole before the next call.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from streamsampler.config import Settings
 from streamsampler.kafka.backpressure import Backpressure
 from streamsampler.kafka.clock import Clock
-from streamsampler.kafka.control_plane import ControlPlane, health_questions
+from streamsampler.kafka.control_plane import health_questions
 from streamsampler.kafka.errors import FailStopError, RollBackError
 from streamsampler.kafka.idle import IdleClocks
 from streamsampler.kafka.kept import KeptBlocks
+from streamsampler.kafka.links import Links
 from streamsampler.kafka.offsets import to_commit
-from streamsampler.kafka.outbox import Outbox
 from streamsampler.kafka.ownership import COMMITTED, Ownership, State
 from streamsampler.kafka.poison import Suspects
-from streamsampler.kafka.policy_topic import PolicyTopic
 from streamsampler.kafka.records import Reading, read_messages, sift
 from streamsampler.kafka.reporting import Reporting, Watch
+from streamsampler.kafka.store_trouble import StoreTrouble
 from streamsampler.kafka.takeover import TakeOver
 from streamsampler.observe import Vitals
 from streamsampler.sampler import Checkpoint, Outcome, Sampler
-from streamsampler.spans.formats import Translate
-from streamsampler.store import BlockStore, StoreError
+from streamsampler.store import StoreError
 
 POLL_SECONDS: Final = 0.05
 TABLES_MS: Final = 500
 """So often it is looked for what the control plane tells."""
-MEND_MS: Final = 5_000
-"""How long a store that failed is left alone before it is opened again."""
 SLICE_MS: Final = 50
 """How long buffered spans are read for new policies before the next batch has its turn."""
 
@@ -45,29 +40,6 @@ _log = structlog.get_logger("streamsampler.worker")
 
 def _offsets(checkpoint: Checkpoint) -> tuple[int, int]:
     return checkpoint.low_watermark, checkpoint.position
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """What a worker is connected to; each is its opener's, but the consumer, which `run` closes.
-
-    Attributes:
-        consumer: A member of the group, not yet subscribed.
-        admin: For offsets.
-        outbox: For what is written.
-        policies: The policies topic, read to its end.
-        control_plane: The way to it and from it.
-        store: The engine's blocks.
-        translate: From the input's format to OTLP protobuf; None where they are one.
-    """
-
-    consumer: Consumer
-    admin: AdminClient
-    outbox: Outbox
-    policies: PolicyTopic
-    control_plane: ControlPlane
-    store: BlockStore
-    translate: Translate | None
 
 
 class Worker:
@@ -123,8 +95,7 @@ class Worker:
         )
         self._committed: dict[int, tuple[int, int]] = {}
         self._next_commit_ms = self._next_tables_ms = 0
-        self._store_trouble = ""
-        self._mend_at_ms = 0
+        self._store_trouble = StoreTrouble(links.store)
         self._settled = False
         self._stop: Callable[[], bool] = lambda: False
         self._stopped_at_ms: int | None = None
@@ -184,7 +155,7 @@ class Worker:
                 now_ms,
                 self._clock.wall_ms(),
                 self._sampler.policies.version,
-                self._store_trouble,
+                self._store_trouble.problem,
                 settled=self._settled,
             )
 
@@ -286,9 +257,8 @@ class Worker:
 
     def _go_on_taking_over(self) -> None:
         now_ms = self._clock.monotonic_ms()
-        if self._store_trouble and not self._mend_store(now_ms):
-            return
-        self._take_over.step(now_ms, self._sampler.policies.default.decision_ttl_ms)
+        if self._store_trouble.is_over(now_ms):
+            self._take_over.step(now_ms, self._sampler.policies.default.decision_ttl_ms)
 
     def _commit(self, partitions: Collection[int], leaving: Collection[int] = ()) -> None:
         """Make what was done so far last.
@@ -384,35 +354,9 @@ class Worker:
 
     def _stand_still(self, error: StoreError) -> None:
         """The disk is full, or fails: nothing is read until the store can be written again."""
-        self._store_trouble = str(error)
-        self._mend_at_ms = self._clock.monotonic_ms() + MEND_MS
-        _log.error(
-            "store_failed",
-            problem=str(error),
-            partitions=list(self._ownership.owned),
-            mend="nothing is committed past it; the partitions go on by themselves when there is "
-            "room at store.path",
-        )
+        now_ms = self._clock.monotonic_ms()
+        self._store_trouble.begin(error, self._ownership.owned, now_ms)
         self._roll_back(str(error))
-
-    def _mend_store(self, now_ms: int) -> bool:
-        """Try to open a store that failed again.
-
-        Returns:
-            Whether it can be used.
-        """
-        if now_ms < self._mend_at_ms:
-            return False
-        try:
-            self._links.store.reopen()
-        except StoreError as error:
-            self._mend_at_ms = now_ms + MEND_MS
-            self._store_trouble = str(error)
-            _log.error("store_failed_again", problem=str(error))
-            return False
-        _log.info("store_mended", after=self._store_trouble)
-        self._store_trouble = ""
-        return True
 
     def _make_room(self) -> None:
         self._backpressure.regulate()

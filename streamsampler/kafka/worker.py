@@ -29,7 +29,8 @@ from streamsampler.kafka.control_plane import ControlPlane, health_questions
 from streamsampler.kafka.errors import FailStopError, RestartError
 from streamsampler.kafka.fatal import fatal_error
 from streamsampler.kafka.first_policies import wait_for_policies
-from streamsampler.kafka.loop import Links, Worker
+from streamsampler.kafka.links import Links
+from streamsampler.kafka.loop import Worker
 from streamsampler.kafka.outbox import OrderedOutbox, Outbox, TransactionalOutbox
 from streamsampler.kafka.policy_in_force import Refusal
 from streamsampler.kafka.policy_topic import PolicyTopic

@@ -22,11 +22,13 @@ from streamsampler.engine.health import HealthQuestions
 from streamsampler.kafka import takeover
 from streamsampler.kafka.clock import Clock
 from streamsampler.kafka.errors import FailStopError, NotYetError, RestartError, RollBackError
-from streamsampler.kafka.loop import MEND_MS, SLICE_MS, Links, Worker
+from streamsampler.kafka.links import Links
+from streamsampler.kafka.loop import SLICE_MS, Worker
 from streamsampler.kafka.offsets import Start
 from streamsampler.kafka.poison import IN_A_ROW
 from streamsampler.kafka.readback import Found
 from streamsampler.kafka.reporting import STORE_MS, Watch
+from streamsampler.kafka.store_trouble import MEND_MS
 from streamsampler.observe import StoreStanding, Vitals
 from streamsampler.outcome import GroupKnowledge
 from streamsampler.policies import load_policy_set
