@@ -101,7 +101,7 @@ def open_database(path: Path, settings: StoreSettings) -> Opened:
         return _opened(path, settings, damage)
     except Exception as error:
         mend = " (another worker has it open: each needs a folder of its own)"
-        held = mend if "lock" in str(error).lower() else ""
+        held = mend if str(path / "LOCK") in str(error) else ""
         raise StoreError(f"cannot open the block store at {path}: {error}{held}") from error
 
 

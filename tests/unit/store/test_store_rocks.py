@@ -167,6 +167,18 @@ def test_a_reader_that_stops_halfway_does_not_keep_the_folder(tmp_path: Path) ->
         assert len(list(again.blocks(0))) == 5
 
 
+def test_only_a_store_that_is_open_elsewhere_is_said_to_be(tmp_path: Path) -> None:
+    odd = tmp_path / "blocks"  # a name with a lock in it
+    (odd / "CURRENT").mkdir(parents=True)
+    with BlockStore(tmp_path / "held"), pytest.raises(StoreError) as held:
+        BlockStore(tmp_path / "held")
+    with pytest.raises(StoreError) as unreachable:
+        BlockStore(odd)
+    hint = "another worker has it open"
+    assert [hint in str(one.value) for one in (held, unreachable)] == [True, False]
+
+
+
 def test_a_second_opener_is_refused(store: BlockStore, tmp_path: Path) -> None:
     store.put(0, 0, b"x")
     with pytest.raises(StoreError, match=f"cannot open the block store at {tmp_path}"):
