@@ -24,6 +24,8 @@ _MEMTABLES: Final = 6
 _MERGED: Final = 4
 _ROCKSDB_CACHE_BYTES: Final = 4 << 20
 CORRUPT: Final = "Corruption"  # how RocksDB's words begin
+# And how they end where another process, or this one, has the database open.
+_HELD: Final = ("/LOCK: Resource temporarily unavailable", "/LOCK: No locks available")
 
 
 class StoreError(Exception):
@@ -101,7 +103,7 @@ def open_database(path: Path, settings: StoreSettings) -> Opened:
         return _opened(path, settings, damage)
     except Exception as error:
         mend = " (another worker has it open: each needs a folder of its own)"
-        held = mend if str(path / "LOCK") in str(error) else ""
+        held = mend if str(error).endswith(_HELD) else ""
         raise StoreError(f"cannot open the block store at {path}: {error}{held}") from error
 
 

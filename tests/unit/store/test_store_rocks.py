@@ -178,7 +178,6 @@ def test_only_a_store_that_is_open_elsewhere_is_said_to_be(tmp_path: Path) -> No
     assert [hint in str(one.value) for one in (held, unreachable)] == [True, False]
 
 
-
 def test_a_second_opener_is_refused(store: BlockStore, tmp_path: Path) -> None:
     store.put(0, 0, b"x")
     with pytest.raises(StoreError, match=f"cannot open the block store at {tmp_path}"):
