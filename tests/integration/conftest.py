@@ -18,5 +18,5 @@ def settings(kafka: str, prefix: str, tmp_path: Path) -> Settings:
 def config(settings: Settings, tmp_path: Path) -> Path:
     """The same settings as a file, for commands."""
     file = tmp_path / "streamsampler.yaml"
-    file.write_text(settings.model_dump_json(exclude_none=True))
+    file.write_text(settings.model_dump_json())
     return file

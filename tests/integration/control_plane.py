@@ -28,7 +28,7 @@ class App:
         flags: Sequence[str],
     ) -> None:
         file = folder / "streamsampler.yaml"
-        file.write_text(settings.model_dump_json(exclude_none=True))
+        file.write_text(settings.model_dump_json())
         (self.port,) = free_ports(1)
         self.log = folder / f"{name}-{instance}.log"
         address = f"topology.web_address=127.0.0.1:{self.port}"
