@@ -83,6 +83,9 @@ def is_old(version: int, now_ms: int) -> bool:
         version: Of the table, stream time, ms.
         now_ms: Stream time of the traces that would go by it. Only its interval counts, so that
             the answer does not depend on where batches end.
+
+    Returns:
+        Whether it is more than `OLD_MS` behind the beginning of that interval.
     """
     return now_ms // INTERVAL_MS * INTERVAL_MS - version > OLD_MS
 
