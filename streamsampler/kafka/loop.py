@@ -217,8 +217,10 @@ class Worker:
     def _submit(self, messages: Sequence[Message]) -> None:
         latest_ms = self._clock.wall_ms() + self._settings.allowed_skew_ms
         reading = read_messages(
-            messages, latest_ms, self._links.translate, self._suspects.condemned
+            messages, latest_ms, self._links.translate, self._suspects.condemned, self._position
         )
+        if not reading.messages:
+            return
         try:
             outcome = self._sampler.submit(reading.batch)
         except StoreError:
@@ -231,7 +233,10 @@ class Worker:
         self._deliver(outcome, reading)
         for partition in reading.partitions:
             self._idle.woke(partition)
-            self._take_over.replayed(partition, self._sampler.checkpoint(partition).position)
+            self._take_over.replayed(partition, self._position(partition))
+
+    def _position(self, partition: int) -> int:
+        return self._sampler.checkpoint(partition).position
 
     def _begin_again_at_what_is_left(self, partition: int, words: str) -> None:
         if self._settings.input.out_of_range == "stop":
@@ -249,8 +254,7 @@ class Worker:
             except StoreError:
                 raise
             except Exception as error:
-                position = self._sampler.checkpoint(partition).position
-                words = self._suspects.accuse_nobody(partition, position, error)
+                words = self._suspects.accuse_nobody(partition, self._position(partition), error)
                 _log.exception("engine_failed", records=0, problem=words)
                 raise RollBackError(f"the engine failed while time moved on: {words}") from error
             self._deliver(outcome, None)

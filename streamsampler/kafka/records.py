@@ -4,9 +4,9 @@ Hot: about a microsecond a record, most of it inside confluent-kafka. No object 
 record beyond librdkafka's own message.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, pairwise
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -16,7 +16,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
 
 from streamsampler.engine.intake import is_traces
 from streamsampler.kafka.read_errors import check_passing
-from streamsampler.spans.columns import Int64s
+from streamsampler.spans.columns import Booleans, Int32s, Int64s
 from streamsampler.spans.formats import MalformedRecord, Translate
 from streamsampler.spans.records import NO_TIME, Headers, RecordBatch, join
 
@@ -109,8 +109,12 @@ def read_messages(
     latest_ms: int,
     translate: Translate | None = None,
     condemned: Mapping[tuple[int, int], MalformedRecord] = NOTHING,
+    position: Callable[[int], int] = lambda _partition: 0,
 ) -> Reading:
-    """Turn messages into a batch.
+    """Turn messages into a batch, without records that have been taken in already.
+
+    The client may begin to fetch a partition anew from where it was assigned, when it is assigned,
+    paused and resumed in quick succession while the group rebalances, and give again what it gave.
 
     Args:
         messages: Without errors, in the order of their offsets within each partition.
@@ -118,15 +122,23 @@ def read_messages(
             this.
         translate: From the wire format to OTLP protobuf; None where they are one.
         condemned: By partition and offset, records that are not to be read, and why.
+        position: Tells the offset behind the last record of a partition that was taken in.
 
     Returns:
         The batch, grouped by partition.
     """
     partitions = np.array([message.partition() for message in messages], np.int32)
+    offsets = np.array([message.offset() for message in messages], np.int64)
     if np.any(partitions[1:] < partitions[:-1]):
         order = np.argsort(partitions, kind="stable")
-        partitions = partitions[order]
+        partitions, offsets = partitions[order], offsets[order]
         messages = [messages[index] for index in order.tolist()]
+    new = _new(partitions, offsets, position)
+    if not new.all():
+        again = np.unique(partitions[~new]).tolist()
+        _log.warning("records_came_again", records=int((~new).sum()), partitions=again)
+        partitions, offsets = partitions[new], offsets[new]
+        messages = [messages[index] for index in np.flatnonzero(new).tolist()]
     # confluent-kafka's types say what may be produced; what is consumed is narrower.
     headers = cast("list[Headers | None]", [message.headers() for message in messages])
     values = [message.value() for message in messages]
@@ -139,13 +151,24 @@ def read_messages(
                 malformed[index] = why
     batch = join(
         partitions,
-        cast("list[int]", [message.offset() for message in messages]),
+        offsets,
         _times_ms(messages, latest_ms),
         [message.key() for message in messages],
         values,
         headers,
     )
     return Reading(replace(batch, malformed=malformed), messages)
+
+
+def _new(partitions: Int32s, offsets: Int64s, position: Callable[[int], int]) -> Booleans:
+    """Which records lie behind all that came before them; bool[n], by partition."""
+    new = np.ones(len(offsets), np.bool_)
+    begins = np.flatnonzero(np.diff(partitions, prepend=-1)).tolist()
+    for begin, end in pairwise([*begins, len(offsets)]):
+        own = offsets[begin:end]
+        reached = np.concatenate(([position(int(partitions[begin])) - 1], own[:-1]))
+        new[begin:end] = own > np.maximum.accumulate(reached)
+    return new
 
 
 def _times_ms(messages: Sequence[Message], latest_ms: int) -> Int64s:

@@ -112,6 +112,7 @@ class Engine:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.held: dict[int, Checkpoint] = {}
+        self.resumed: dict[int, int] = {}
         self.parts: list[int] = []
         self.in_store: dict[int, int] = {}
         self.keyless = 0
@@ -137,11 +138,15 @@ class Engine:
     ) -> int:
         self.parts.append(part)
         self.journal.append(("assign", partition, resume.low_watermark, len(decided)))
-        self.held[partition] = resume
-        return self.in_store.get(partition, resume.low_watermark)
+        first = self.in_store.get(partition, resume.low_watermark)
+        self.held[partition] = replace(resume, position=first)
+        self.resumed[partition] = resume.position
+        return first
 
     def recall(self, partition: int, older: list[PastDecision]) -> None:
         self.journal.append(("recall", partition, len(older)))
+        position = max(self.held[partition].position, self.resumed[partition])
+        self.held[partition] = replace(self.held[partition], position=position)
 
     def revoke(self, partition: int, *, keep: bool) -> int:
         self.journal.append(("revoke", partition, "kept" if keep else "not kept"))
@@ -446,7 +451,24 @@ def deleted(partition: int) -> Message:
     return Message(SETTINGS.topics.input, partition, -1, error=error)
 
 
+def submitted(scene: Scene) -> list[list[int]]:
+    """The offsets of each batch that the engine was given."""
+    return [offsets for _, offsets in scene.of("submit")]
+
+
 # Taking over
+
+
+def test_what_the_client_gives_again_is_taken_in_once(scene: Scene) -> None:
+    scene.starts[0] = Start(Checkpoint(4, 6, 500), 0)
+    scene.play(
+        assign(0),
+        bring(*(record(0, offset) for offset in (2, 3, 4, 5))),
+        bring(*(record(0, offset) for offset in (6, 7, 8, 6, 7, 8, 9))),
+        bring(*(record(0, offset) for offset in (6, 7, 8, 9))),
+        bring(*(record(0, offset) for offset in (8, 9, 12))),  # a gap is Kafka's to make
+    )
+    assert [one for batch in submitted(scene) for one in batch] == [4, 5, 6, 7, 8, 9, 12]
 
 
 def test_a_partition_is_live_after_its_past_decisions_are_known(scene: Scene) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamsampler.engine.intake import is_traces
 from streamsampler.kafka.errors import FailStopError
@@ -49,6 +51,26 @@ def test_records_are_grouped_by_partition_and_keep_their_order_within() -> None:
     assert [reading.batch.key(i) for i in range(4)] == [b"k7", b"k9", b"k5", b"k6"]
     assert [one.offset() for one in reading.messages] == [7, 9, 5, 6]
     assert reading.partitions == [0, 2]
+
+
+@given(
+    places=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=30),
+    positions=st.tuples(*[st.integers(0, 5)] * 3),
+)
+def test_a_record_that_was_taken_in_is_left_out_when_it_comes_again(
+    places: list[tuple[int, int]], positions: tuple[int, int, int]
+) -> None:
+    reached, expected = list(positions), []
+    for partition, offset in places:
+        if offset >= reached[partition]:
+            expected.append((partition, offset))
+            reached[partition] = offset + 1
+    reading = read_messages(
+        [message(*place) for place in places], FAR, position=positions.__getitem__
+    )
+    found = zip(reading.batch.partitions.tolist(), reading.batch.offsets.tolist(), strict=True)
+    assert list(found) == sorted(expected)
+    assert [one.offset() for one in reading.messages] == reading.batch.offsets.tolist()
 
 
 def test_values_and_headers_come_through_untouched() -> None:
