@@ -113,8 +113,8 @@ def read_messages(
 ) -> Reading:
     """Turn messages into a batch, without records that have been taken in already.
 
-    The client may begin to fetch a partition anew from where it was assigned, when it is assigned,
-    paused and resumed in quick succession while the group rebalances, and give again what it gave.
+    The client may begin to fetch a partition anew from where it was assigned and give again what it
+    gave, where pausing, resuming and a rebalance meet (librdkafka's issues 2593, 4637 and 4686).
 
     Args:
         messages: Without errors, in the order of their offsets within each partition.
