@@ -19,7 +19,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Int32s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
-from streamsampler.traces.index import home, slot_after, slot_count
+from streamsampler.traces.index import empty, home, slot_after, slot_count
 from streamsampler.traces.links import CHILD, CLIENT, ROOT, SERVER
 
 _ERROR_STATUS = 2
@@ -150,7 +150,7 @@ def walk_path(nodes: Rows, order: Int32s, slots: UInt32s, shape: Rows, steps: Ro
     Returns:
         How many steps.
     """
-    slots[: slot_count(slots)] = 0
+    empty(slots)
     top = _where_it_begins(nodes)
     nodes[top]["low"] = nodes[top]["start"]
     nodes[top]["high"] = nodes[top]["end"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Rows, UInt32s, Word
 from streamsampler.spans.compiled import kernel
-from streamsampler.traces.index import home, mixed, slot_after, slot_count
+from streamsampler.traces.index import empty, home, mixed, slot_after, slot_count
 from streamsampler.traces.links import CHILD
 
 _ERROR_STATUS = 2
@@ -27,7 +27,7 @@ def most_alike(nodes: Rows, slots: UInt32s) -> Word:
     Returns:
         The most of any span and label; 0 where nothing stands under anything.
     """
-    slots[: slot_count(slots)] = 0
+    empty(slots)
     most: Word = 0
     for at in range(len(nodes)):
         if nodes[at]["role"] != CHILD:
@@ -62,7 +62,7 @@ def sign(nodes: Rows, slots: UInt32s) -> Word:
     Returns:
         uint64. It depends on the values alone: on no order, batch or process.
     """
-    slots[: slot_count(slots)] = 0
+    empty(slots)
     total = np.uint64(0)
     failed = np.uint64(0)
     for at in range(len(nodes)):

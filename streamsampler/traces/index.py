@@ -96,17 +96,25 @@ def slot_count(slots: UInt32s) -> Word:
 
 
 @inlined
-def clear(slots: UInt32s, key: UInt32s) -> None:
-    """Make an index of what was one, a part of one, or scratch.
+def give_key(slots: UInt32s, key: UInt32s) -> None:
+    """Write the key of an index that is part of a larger piece of scratch.
 
     Args:
-        slots: uint32; the key's words are written behind the others.
+        slots: uint32, not emptied yet; the key's words are written behind the slots.
         key: uint32[KEY_WORDS].
     """
-    count = slot_count(slots)
-    slots[:count] = 0
     for word in range(KEY_WORDS):
-        slots[count + word] = key[word]
+        slots[slot_count(slots) + word] = key[word]
+
+
+@inlined
+def empty(slots: UInt32s) -> None:
+    """Take everything out of an index but its key.
+
+    Args:
+        slots: The index, or scratch with a key.
+    """
+    slots[: slot_count(slots)] = 0
 
 
 @inlined

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamsampler.spans.columns import Int32s, Rows, UInt32s, Word
 from streamsampler.spans.compiled import inlined, kernel
-from streamsampler.traces.index import home, slot_after, slot_count
+from streamsampler.traces.index import empty, home, slot_after, slot_count
 
 NODE: Final = np.dtype(
     [
@@ -82,7 +82,7 @@ def tie_to_parents(nodes: Rows, slots: UInt32s) -> None:
         nodes: `NODE` rows of a trace in the order of siblings; `parent` and `role` are written.
         slots: uint32, scratch, more than there are nodes, and a key behind them.
     """
-    slots[: slot_count(slots)] = 0
+    empty(slots)
     for at in range(len(nodes)):
         slot = slot_of_id(nodes, slots, nodes[at]["span_id"])
         known = np.int64(slots[slot]) - 1

@@ -17,7 +17,7 @@ from streamsampler.spans.compiled import inlined, kernel
 from streamsampler.spans.hash_key import HASH_KEY, KEY_WORDS
 from streamsampler.traces.critical_path import walk_path
 from streamsampler.traces.edges import most_alike, sign
-from streamsampler.traces.index import clear, empty_slots, slots_for
+from streamsampler.traces.index import empty_slots, give_key, slots_for
 from streamsampler.traces.links import NODE, ORPHAN, ROOT, open_loops, put_in_order, tie_to_parents
 from streamsampler.traces.words import label_words, word_of
 
@@ -203,7 +203,7 @@ def draw_shapes(
             continue
         mine = nodes[bounds[trace] : bounds[trace + 1]]
         index = slots[: _room(count)]
-        clear(index, key)
+        give_key(index, key)
         tie_to_parents(mine, index)
         open_loops(mine)
         put_in_order(mine, order[:count])
