@@ -17,7 +17,6 @@ from streamsampler.policies.votes import (
     DueTraces,
     EvaluationError,
     Floats,
-    Texts,
     Vote,
     Votes,
     Words,
@@ -92,13 +91,8 @@ def _all_of(parts: Sequence[Vote], traces: DueTraces, asked: Bools) -> Votes:
         so_far = so_far & votes.sampled
         given.append(votes)
     threshold, adjusted = _together([votes for votes in given if votes.threshold is not None])
-    measured = _first([votes.measured for votes in given if votes.measured is not None])
+    measured = next((votes.measured for votes in given if votes.measured is not None), None)
     return Votes(so_far, threshold, adjusted, failed if failed.any() else None, measured)
-
-
-def _first(told: Sequence[Texts]) -> Texts | None:
-    """What the first part measured that measures at all."""
-    return told[0] if told else None
 
 
 def _together(parts: Sequence[Votes]) -> tuple[Words | None, Floats | None]:
