@@ -202,16 +202,30 @@ class EndpointTls(_Section):
     insecure: bool = False
 
 
-class Forward(_Section):
-    """What `streamsampler forward` goes by.
+class _OtlpEndpoint(_Section):
+    """Where something goes by OTLP, and how.
 
     Attributes:
-        endpoint: Where kept traces go; over HTTP a URL, to which /v1/traces is added where it is
-            missing; over gRPC host and port. Empty: nowhere.
+        endpoint: Over HTTP a URL; over gRPC host and port. Empty: nowhere.
         protocol: Of OTLP.
         headers: Of each request, such as an API key.
         compression: Of each request.
         tls: For both protocols.
+    """
+
+    endpoint: Annotated[str, AfterValidator(_without_login)] = ""
+    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
+    headers: dict[str, str] = Field(default_factory=dict)
+    compression: Literal["gzip", "none"] = "gzip"
+    tls: EndpointTls = EndpointTls()
+
+
+class Forward(_OtlpEndpoint):
+    """What `streamsampler forward` goes by, and where kept traces go.
+
+    To a URL /v1/traces is added where it is missing.
+
+    Attributes:
         timeout_ms: How long the endpoint may take to answer.
         batch_records: The most records taken from Kafka at once.
         max_request_bytes: Before compression; a record that is larger goes alone.
@@ -220,11 +234,6 @@ class Forward(_Section):
         group_id: The consumer group; None: that of the workers, with -forward.
     """
 
-    endpoint: Annotated[str, AfterValidator(_without_login)] = ""
-    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
-    headers: dict[str, str] = Field(default_factory=dict)
-    compression: Literal["gzip", "none"] = "gzip"
-    tls: EndpointTls = EndpointTls()
     timeout_ms: Positive = 10_000
     batch_records: Positive = 1_000
     max_request_bytes: Positive = 4_000_000
@@ -233,16 +242,12 @@ class Forward(_Section):
     group_id: str | None = None
 
 
-class Telemetry(_Section):
+class Telemetry(_OtlpEndpoint):
     """What a worker pushes of itself by OTLP; what it samples goes elsewhere, by `Forward`.
 
+    To a URL /v1/metrics and /v1/traces are added.
+
     Attributes:
-        endpoint: Where; over HTTP a URL, to which /v1/metrics and /v1/traces are added; over gRPC
-            host and port. Empty: nowhere.
-        protocol: Of OTLP.
-        headers: Of each request, such as an API key.
-        compression: Of each request.
-        tls: For both protocols.
         timeout_ms: How long a request may take, with all tries; also the most that a stop waits for
             the last push.
         metrics: Whether what /metrics says is pushed.
@@ -251,11 +256,6 @@ class Telemetry(_Section):
         commits_ratio: The share of commits that are.
     """
 
-    endpoint: Annotated[str, AfterValidator(_without_login)] = ""
-    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
-    headers: dict[str, str] = Field(default_factory=dict)
-    compression: Literal["gzip", "none"] = "gzip"
-    tls: EndpointTls = EndpointTls()
     timeout_ms: Positive = 3_000
     metrics: bool = True
     interval_ms: Positive = 15_000
