@@ -123,7 +123,9 @@ def test_the_other_process_does_not_outlive_a_start_that_fails(
         """Raised once the other process runs."""
 
     def fail(*_: object) -> None:
+        deadline = time.monotonic() + 60
         while not (started.exists() and started.read_text()):
+            assert time.monotonic() < deadline, "the other process has not begun"
             time.sleep(0.01)
         raise NoSamplerError
 
